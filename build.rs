@@ -1,0 +1,23 @@
+//! Links `target/<profile>/springline` to the binary, which an explicit build target (see
+//! `.cargo/config.toml`) puts into `target/<triple>/<profile>/`.
+
+use std::path::{Path, PathBuf};
+use std::{env, fs, io};
+
+fn main() -> io::Result<()> {
+    println!("cargo::rerun-if-changed=build.rs");
+    let (Some(out), Some(target)) = (env::var_os("OUT_DIR").map(PathBuf::from), env::var_os("TARGET")) else {
+        return Ok(());
+    };
+    // OUT_DIR is target/<triple>/<profile>/build/springline-<hash>/out.
+    let Some(profile_dir) = out.ancestors().nth(3) else { return Ok(()) };
+    let (Some(profile), Some(triple_dir)) = (profile_dir.file_name(), profile_dir.parent()) else { return Ok(()) };
+    if triple_dir.file_name() != Some(&target) {
+        return Ok(()); // built without an explicit target: the binary is where it is expected
+    }
+    let Some(target_dir) = triple_dir.parent() else { return Ok(()) };
+    let link = target_dir.join(profile).join("springline");
+    let _ = fs::remove_file(&link);
+    fs::create_dir_all(target_dir.join(profile))?;
+    std::os::unix::fs::symlink(Path::new("..").join(&target).join(profile).join("springline"), link)
+}

@@ -1,0 +1,245 @@
+//! ADD: observe, choose addresses, plan, run; or undo.
+
+use super::run::Run;
+use super::{Container, Engine};
+use crate::error::{Code, Error, Result};
+use crate::ipam::{self, Delegate, Wishes};
+use crate::kernel::Netns;
+use crate::model::{Address, Attachment, ContainerRoute, Dns, Ipam};
+use crate::plan::{self, Facts, NetnsIdentity, Object, Outcome, Plan, Record, Step};
+
+/// An attachment to be made.
+pub struct AttachRequest {
+    /// What is wanted; its addresses are still open.
+    pub attachment: Attachment,
+    /// Which addresses would be liked.
+    pub wishes: Wishes,
+    /// The plugin that gives out the addresses, if the network delegates that.
+    pub delegate: Option<Delegate>,
+    /// Reads what the delegate printed, which only its front understands.
+    pub read_delegated: ReadDelegated,
+}
+
+/// Reads what a delegated IPAM plugin printed.
+pub type ReadDelegated = Box<dyn Fn(&[u8]) -> Result<Delegated>>;
+
+/// What a delegated IPAM plugin gave.
+#[derive(Debug, Clone, Default)]
+pub struct Delegated {
+    /// Addresses.
+    pub addresses: Vec<Address>,
+    /// Routes inside the container; `None`: default routes.
+    pub routes: Option<Vec<ContainerRoute>>,
+    /// Name servers.
+    pub dns: Dns,
+}
+
+impl Engine {
+    /// Makes an attachment, whole or not at all.
+    pub async fn attach(&self, request: AttachRequest, container: &Container) -> Result<Outcome> {
+        let key = request.attachment.key.clone();
+        let _key_lock = self.store.lock_attachment(&key)?;
+        let mut adding = Adding {
+            engine: self,
+            container,
+            run: Run::new(self, &key, Some(container)),
+            attachment: request.attachment,
+            before: None,
+        };
+        adding.run.lock()?;
+        let mut wishes = request.wishes;
+        wishes.previous = adding.take_over().await?;
+        let outcome = match request.delegate {
+            None => adding.with_own_addresses(&wishes).await,
+            Some(delegate) => adding.with_delegate(delegate, request.read_delegated).await,
+        };
+        match outcome {
+            Ok(outcome) => Ok(outcome),
+            Err(error) => Err(adding.undo(error).await),
+        }
+    }
+}
+
+struct Adding<'a> {
+    engine: &'a Engine,
+    container: &'a Container,
+    run: Run<'a>,
+    attachment: Attachment,
+    /// The facts before the first change.
+    before: Option<Facts>,
+}
+
+impl Adding<'_> {
+    /// Clears away what an earlier ADD of the same key left: one that was killed half way, or one whose
+    /// namespace has died without a DEL. Returns the addresses that it had.
+    async fn take_over(&mut self) -> Result<Vec<std::net::IpAddr>> {
+        let key = &self.attachment.key;
+        let Some(record) = self.engine.store.record(key)? else { return Ok(Vec::new()) };
+        if record.outcome.is_some() && self.engine.is_alive(&record) {
+            let what = format!("it lives in {}; call DEL first", record.netns.path);
+            return Err(Error::new(Code::InvalidEnvironment, what).context(format!("attachment {key} exists already")));
+        }
+        let addresses = record.steps.iter().filter_map(|step| match step {
+            Step::Add(Object::Lease(lease)) => Some(lease.address),
+            _ => None,
+        });
+        let addresses = addresses.collect();
+        let errors = self.engine.remove(&mut self.run, &record).await?;
+        self.run.done.clear();
+        self.run.lock()?;
+        match errors.into_iter().next() {
+            Some(error) => Err(error.context(format!("clear away the earlier attachment {key}"))),
+            None => Ok(addresses),
+        }
+    }
+
+    async fn with_own_addresses(&mut self, wishes: &Wishes) -> Result<Outcome> {
+        if let Some(ipam @ Ipam::BuiltIn { .. }) = self.attachment.network.ipam.clone() {
+            let chosen = self.engine.choose(&self.attachment.key, &ipam, wishes).await?;
+            self.attachment.addresses = chosen.addresses;
+            self.attachment.leases = chosen.leases;
+            self.attachment.container_routes = chosen.routes;
+        }
+        let (plan, outcome) = self.plan().await?;
+        self.run.record = Some(self.record(&plan.steps, None));
+        self.run.run(&plan.steps).await?;
+        self.complete(&outcome)?;
+        Ok(outcome)
+    }
+
+    /// With a delegate, the link comes first: `dhcp` asks through it. The delegate is called without the
+    /// state lock, for it may take long; then a second plan adds what is missing.
+    async fn with_delegate(
+        &mut self,
+        delegate: Delegate,
+        read: ReadDelegated,
+    ) -> Result<Outcome> {
+        let delegation = delegate.delegation.clone();
+        let step = Step::Add(Object::Delegation(delegation.plugin.clone()));
+        let (first, first_outcome) = self.plan().await?;
+        let steps: Vec<Step> = first.steps.iter().cloned().chain([step]).collect();
+        let mut record = self.record(&steps, Some(&delegate));
+        self.run.record = Some(record.clone());
+        self.run.delegate = Some(delegate.clone());
+        self.run.run(&steps).await?;
+        let given = read(&self.run.delegated)?;
+        if given.addresses.is_empty() {
+            return Err(Error::new(Code::Delegate, format!("IPAM plugin {}", delegation.plugin))
+                .context("IPAM plugin returned missing IP config"));
+        }
+        self.attachment.addresses = given.addresses;
+        self.attachment.container_routes = given.routes;
+        if !given.dns.is_empty() && self.attachment.dns.is_empty() {
+            self.attachment.dns = given.dns;
+        }
+        self.run.lock()?;
+        let (second, outcome) = self.plan().await?;
+        record.steps.extend(second.steps.iter().cloned());
+        self.run.record = Some(record);
+        self.write_record()?;
+        self.run.run(&second.steps).await?;
+        let outcome = Outcome { links: first_outcome.links, ..outcome };
+        self.complete(&outcome)?;
+        Ok(outcome)
+    }
+
+    async fn plan(&mut self) -> Result<(Plan, Outcome)> {
+        let facts = self.engine.facts_to_attach(self.container, &self.attachment).await?;
+        let plan = plan::attach(&self.attachment, &facts)?;
+        let bridge = match &self.attachment.network.mode {
+            crate::model::Mode::Bridged(bridge) => facts.host_link(&bridge.name).and_then(|link| link.mac),
+            crate::model::Mode::Routed(_) => None,
+        };
+        let outcome = plan::outcome(&self.attachment, &plan, bridge);
+        self.before.get_or_insert(facts);
+        Ok((plan, outcome))
+    }
+
+    fn record(&self, steps: &[Step], delegate: Option<&Delegate>) -> Record {
+        Record {
+            version: Record::VERSION,
+            key: self.attachment.key.clone(),
+            boot: self.engine.store.boot().to_owned(),
+            netns: NetnsIdentity {
+                path: self.attachment.netns.clone(),
+                cookie: self.container.endpoint.socket.cookie(),
+            },
+            steps: steps.to_vec(),
+            outcome: None,
+            delegation: delegate.map(|delegate| delegate.delegation.clone()),
+        }
+    }
+
+    fn write_record(&self) -> Result<()> {
+        self.run.record.as_ref().map_or(Ok(()), |record| self.engine.store.write_record(record))
+    }
+
+    /// Only a record with an outcome stands for an attachment that was ever reported.
+    fn complete(&mut self, outcome: &Outcome) -> Result<()> {
+        if let Some(record) = &mut self.run.record {
+            record.outcome = Some(outcome.clone());
+        }
+        self.write_record()
+    }
+
+    /// Goes back to the facts of before, and says with the error whether that worked.
+    async fn undo(mut self, error: Error) -> Error {
+        let done = std::mem::take(&mut self.run.done);
+        let Some(before) = self.before.take().filter(|_| !done.is_empty()) else { return error };
+        let steps = match self.undo_steps(&done, &before) {
+            Ok(steps) => steps,
+            Err(why) => return error.hint(format!("the undo could not begin, run DEL: {why:#}", why = why.source)),
+        };
+        let failures = self.run.run_all(&steps).await;
+        match failures.as_slice() {
+            [] => error.hint("everything was undone"),
+            failures => {
+                let failures: Vec<String> = failures.iter().map(|failure| format!("{:#}", failure.source)).collect();
+                error.hint(format!("the undo is not complete, run DEL: {}", failures.join("; ")))
+            }
+        }
+    }
+
+    fn undo_steps(&mut self, done: &[Step], before: &Facts) -> Result<Vec<Step>> {
+        self.run.lock()?;
+        let key = &self.attachment.key;
+        let mut now = before.clone();
+        for step in done {
+            now.apply(step, key);
+        }
+        // While the lock was open, others may have begun to use what we made.
+        for (shared, users) in &mut now.users {
+            users.others = self.engine.store.users(shared, key)?.others;
+        }
+        Ok(plan::undo(key, done, Some(before), &now))
+    }
+}
+
+impl Engine {
+    /// Whether the namespace of a record is provably alive: its path still leads to it.
+    pub(super) fn is_alive(&self, record: &Record) -> bool {
+        if record.boot != self.store.boot() {
+            return false;
+        }
+        let cookie = Netns::open(&record.netns.path).ok().and_then(|netns| netns.connect().ok());
+        cookie.is_some_and(|endpoint| endpoint.socket.cookie() == record.netns.cookie)
+    }
+
+    /// Chooses addresses; if a range is full, of dead attachments' too.
+    async fn choose(
+        &self,
+        key: &crate::model::AttachmentKey,
+        ipam: &Ipam,
+        wishes: &Wishes,
+    ) -> Result<ipam::Chosen> {
+        match ipam::choose(&self.store, key, ipam, wishes) {
+            Err(full) if full.code == Code::TryAgainLater => {
+                if self.reclaim(key, ipam).await? == 0 {
+                    return Err(full);
+                }
+                ipam::choose(&self.store, key, ipam, wishes)
+            }
+            other => other,
+        }
+    }
+}

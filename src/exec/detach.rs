@@ -1,0 +1,100 @@
+//! DEL: what record and facts show to be the attachment's, removed.
+
+use super::Engine;
+use super::run::Run;
+use crate::error::Result;
+use crate::ipam::{Delegate, DelegateContext};
+use crate::kernel::LinkView;
+use crate::model::{AttachmentKey, Ipam, Lease};
+use crate::plan::{self, NetnsIdentity, Object, Record, Step, Veth};
+
+impl Engine {
+    /// Removes an attachment. Whether there was a record of it; without one there is nothing to remove.
+    pub async fn detach(&self, key: &AttachmentKey) -> Result<bool> {
+        let _key_lock = self.store.lock_attachment(key)?;
+        let mut run = Run::new(self, key, None);
+        run.lock()?;
+        let record = match self.store.record(key) {
+            Ok(Some(record)) => record,
+            Ok(None) => return Ok(false),
+            Err(unreadable) => self.reconstruct(key).await.map_err(|_| unreadable)?,
+        };
+        let errors = self.remove(&mut run, &record).await?;
+        errors.into_iter().next().map_or(Ok(true), Err)
+    }
+
+    /// Runs the steps back. The errors, each with its cause; the record stays if there are any.
+    pub(super) async fn remove(&self, run: &mut Run<'_>, record: &Record) -> Result<Vec<crate::error::Error>> {
+        let facts = self.facts_to_detach(record).await?;
+        let steps = plan::detach(record, &facts);
+        run.delegate = record.delegation.as_ref().map(|delegation| Delegate {
+            delegation: delegation.clone(),
+            context: DelegateContext::Attachment(record.key.clone(), record.netns.path.clone()),
+        });
+        Ok(run.run_all(&steps).await)
+    }
+
+    /// A record for an attachment whose own cannot be read: found by alias and lease, which takes a look at
+    /// all links and leases.
+    async fn reconstruct(&self, key: &AttachmentKey) -> Result<Record> {
+        let links = self.host.links(None).await.map_err(|error| super::refused(&error, "list the links"))?;
+        let alias = key.alias();
+        let ours = links.iter().filter(|view| view.link.alias.as_ref() == Some(&alias));
+        let mut steps = vec![Step::Add(Object::Record(key.clone()))];
+        for (lease, owner) in self.store.leases_of(&key.network, None)? {
+            if owner == *key {
+                steps.push(Step::Add(Object::Lease(lease)));
+            }
+        }
+        steps.extend(ours.filter_map(|view| veth_of(view, key)).map(|veth| Step::Add(Object::Veth(veth))));
+        Ok(Record {
+            version: Record::VERSION,
+            key: key.clone(),
+            boot: self.store.boot().to_owned(),
+            netns: NetnsIdentity { path: String::new(), cookie: 0 },
+            steps,
+            outcome: None,
+            delegation: None,
+        })
+    }
+
+    /// Detaches attachments of the network that hold leases and are dead, so that a full range has room.
+    /// How many leases came free. The caller holds the state lock and its own attachment's.
+    pub(super) async fn reclaim(&self, key: &AttachmentKey, ipam: &Ipam) -> Result<usize> {
+        let Ipam::BuiltIn { data_dir, .. } = ipam else { return Ok(0) };
+        let mut freed = 0;
+        for (lease, owner) in self.store.leases_of(&key.network, data_dir.as_deref())? {
+            // Whoever is at work on an attachment keeps its lock: it is not dead.
+            let Some(_owner_lock) = self.store.try_lock_attachment(&owner)? else { continue };
+            freed += usize::from(self.reclaim_lease(&lease, &owner).await?);
+        }
+        Ok(freed)
+    }
+
+    async fn reclaim_lease(&self, lease: &Lease, owner: &AttachmentKey) -> Result<bool> {
+        match self.store.record(owner) {
+            Ok(Some(record)) if self.is_alive(&record) => Ok(false),
+            Ok(Some(record)) => {
+                let mut run = Run::new(self, owner, None);
+                run.assume_locked();
+                Ok(self.remove(&mut run, &record).await?.is_empty())
+            }
+            // No record: whoever had the lease was killed between the two removals of a DEL.
+            Ok(None) => self.store.release(lease, owner).map(|()| true),
+            Err(_) => Ok(false), // an unreadable record is for DEL to settle
+        }
+    }
+}
+
+fn veth_of(view: &LinkView, key: &AttachmentKey) -> Option<Veth> {
+    Some(Veth {
+        host: view.name.clone(),
+        host_mac: view.link.mac?,
+        host_mtu: view.link.mtu,
+        alias: key.alias(),
+        bridge: None,
+        peer: key.ifname.clone(),
+        mac: view.link.mac?,
+        mtu: view.link.mtu,
+    })
+}

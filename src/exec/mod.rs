@@ -1,0 +1,88 @@
+//! The executor: runs plans against kernel and store, and undoes what failed half way.
+//!
+//! One [`Engine`] serves every front. Each verb takes the attachment's lock for its whole length and the
+//! state lock while it observes and changes; slow work (a delegated plugin, waiting for a carrier) is done
+//! without the latter.
+
+mod attach;
+mod check;
+mod detach;
+mod gc;
+mod observe;
+mod run;
+mod status;
+
+use std::fs;
+
+pub use attach::{AttachRequest, Delegated};
+pub use check::Drift;
+
+use crate::error::{Code, Coded, Error, Result};
+use crate::kernel::{Endpoint, KernelError, Netns, NetnsError};
+use crate::store::Store;
+
+/// The host's side of everything: its namespace and its state.
+#[derive(Debug)]
+pub struct Engine {
+    /// The namespace that this process is in.
+    pub host: Endpoint,
+    /// The state directory.
+    pub store: Store,
+}
+
+/// A container's namespace, entered.
+#[derive(Debug)]
+pub struct Container {
+    /// The namespace.
+    pub netns: Netns,
+    /// Its socket and sysctls.
+    pub endpoint: Endpoint,
+}
+
+impl Engine {
+    /// Opens the host's side. Needs a running runtime.
+    pub fn open(store: Store) -> Result<Self> {
+        let host = Endpoint::own().coded(Code::Kernel, || "open a netlink socket")?;
+        Ok(Self { host, store })
+    }
+}
+
+impl Container {
+    /// Opens the container's namespace at `path`, which must not be our own unless `allow_own`.
+    pub fn open(path: &str, allow_own: bool) -> Result<Self> {
+        let doing = || format!("network namespace {path} of the container");
+        let netns = Netns::open(path).map_err(|error| match error {
+            NetnsError::Gone(why) | NetnsError::Unusable(why) => Error::new(Code::InvalidNetns, why).context(doing()),
+        })?;
+        if netns.is_current() && !allow_own {
+            return Err(same_netns(path));
+        }
+        let endpoint = netns.connect().coded(Code::InvalidNetns, doing)?;
+        Ok(Self { netns, endpoint })
+    }
+}
+
+/// The refusal to plumb the host's own namespace, in the words of the Go skeleton.
+#[must_use]
+pub fn same_netns(path: &str) -> Error {
+    Error::new(Code::InvalidNetns, format!("{path} is the namespace that springline runs in"))
+        .context("plugin's netns and netns from CNI_NETNS should not be the same")
+        .hint("CNI_NETNS_OVERRIDE=1 allows it")
+}
+
+/// This host's identity, which sets its MACs apart from those of other hosts with like-named containers.
+#[must_use]
+pub fn host_seed() -> String {
+    fs::read_to_string("/etc/machine-id").unwrap_or_default().trim().to_owned()
+}
+
+/// The kernel's refusal of something, as an error.
+fn refused(error: &KernelError, doing: impl std::fmt::Display) -> Error {
+    let refusal = Error::new(Code::Kernel, error.to_string()).context(doing.to_string());
+    match nix::errno::Errno::from_raw(error.errno) {
+        nix::errno::Errno::EPERM | nix::errno::Errno::EACCES => {
+            refusal.hint("springline needs CAP_NET_ADMIN in the host's namespace and the container's")
+        }
+        _ => refusal,
+    }
+}

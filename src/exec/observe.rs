@@ -1,0 +1,309 @@
+//! Gathers the facts that a plan needs, in as few datagrams as they take.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+
+use super::{Container, Engine, refused};
+use crate::error::Result;
+use crate::kernel::{Endpoint, FibAnswer, KernelError, LinkView};
+use crate::model::{Addressing, Attachment, Family, Forwarding, Gateway, IfName, Mode, Mtu};
+use crate::plan::{
+    self, Facts, FibMatch, Namespace, Object, Record, Route, Setting, Shared, Side, Step, owner_of_alias,
+};
+
+/// Destinations that no route but a default route leads to: "this" network (RFC 1122) and the unassigned
+/// part beside the loopback address (RFC 4291).
+const NOWHERE: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::new(0, 0, 0, 1)), IpAddr::V6(Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 2))];
+
+/// `RTPROT_RA`: learnt from router advertisements.
+const ROUTER_ADVERTISEMENT: u8 = 9;
+
+impl Engine {
+    /// The facts for `plan::attach`.
+    pub(super) async fn facts_to_attach(&self, container: &Container, attachment: &Attachment) -> Result<Facts> {
+        let mut facts = Facts::default();
+        self.observe_host(&mut facts, attachment).await.map_err(|error| refused(&error, "look at the host"))?;
+        observe_container(&mut facts, container, attachment)
+            .await
+            .map_err(|error| refused(&error, format!("look at {}", attachment.netns)))?;
+        self.observe_forwarding(&mut facts, attachment).await.map_err(|error| refused(&error, "look at forwarding"))?;
+        self.observe_store(&mut facts, attachment)?;
+        Ok(facts)
+    }
+
+    async fn observe_host(&self, facts: &mut Facts, attachment: &Attachment) -> Result<(), KernelError> {
+        let prefixes = plan::wanted_prefixes(attachment);
+        let mut destinations: Vec<IpAddr> = prefixes.iter().map(IpNet::addr).collect();
+        if attachment.network.mtu == Mtu::Auto {
+            destinations.extend(NOWHERE);
+        }
+        let names: Vec<IfName> = [Some(attachment.host_link.clone()), shared_link(attachment)].into_iter().flatten().collect();
+        let (views, mut answers) = self.host.look_up(&names, &destinations).await?;
+        let uplinks = answers.split_off(prefixes.len());
+        let mut found: Vec<(IpNet, FibAnswer)> =
+            prefixes.iter().copied().zip(answers).filter_map(|(asked, answer)| Some((asked, answer?))).collect();
+        found.extend(self.look_into_tables(attachment, &prefixes).await?);
+        let uplink = uplinks.iter().flatten().find(|answer| answer.dst.prefix_len() == 0).and_then(|answer| answer.link);
+        let indices: BTreeSet<u32> = found.iter().filter_map(|(_, answer)| answer.link).chain(uplink).collect();
+        let links = self.host.look_up_indices(&indices.into_iter().collect::<Vec<_>>()).await?;
+        let by_index = |index: u32| links.iter().find(|view| view.index == index);
+        facts.uplink_mtu = uplink.and_then(by_index).map(|view| view.link.mtu);
+        facts.fib = found.iter().map(|(asked, answer)| fib_match(*asked, answer, answer.link.and_then(by_index))).collect();
+        for view in views.into_iter().flatten() {
+            self.observe_link(&mut facts.host, view).await?;
+        }
+        Ok(())
+    }
+
+    /// Wider networks may contain routes that a single look-up does not show, and tables of their own are
+    /// not looked up by the host's rules at all: both are read.
+    async fn look_into_tables(
+        &self,
+        attachment: &Attachment,
+        prefixes: &[IpNet],
+    ) -> Result<Vec<(IpNet, FibAnswer)>, KernelError> {
+        let table = match &attachment.network.mode {
+            Mode::Routed(_) => attachment.network.host_routes.table,
+            Mode::Bridged(_) => return Ok(Vec::new()),
+        };
+        let mut found = Vec::new();
+        for family in Family::BOTH {
+            let wanted = |prefix: &&IpNet| prefix.family() == family && (table != Route::MAIN || !is_single(**prefix));
+            let wanted: Vec<&IpNet> = prefixes.iter().filter(wanted).collect();
+            if wanted.is_empty() {
+                continue;
+            }
+            for route in self.host.fib(family, table, None).await? {
+                let touched = wanted.iter().filter(|asked| asked.contains(&route.dst) || route.dst.contains(**asked));
+                found.extend(touched.map(|asked| (**asked, route.clone())));
+            }
+        }
+        Ok(found)
+    }
+
+    /// A link by name, with what stands on it if it is one of ours or a bridge.
+    async fn observe_link(&self, namespace: &mut Namespace, view: LinkView) -> Result<(), KernelError> {
+        let LinkView { name, index, link, .. } = view;
+        namespace.addresses.extend(self.host.addresses(&name, index).await?);
+        if link.kind == plan::LinkKind::Veth {
+            namespace.routes.extend(self.host.routes_of(&name, index, &[Route::MAIN]).await?);
+        } else if link.alias.as_deref().and_then(owner_of_alias).is_some() {
+            for port in self.host.links(Some(index)).await?.into_iter().filter(|port| port.master == Some(index)) {
+                namespace.links.insert(port.name, plan::Link { master: Some(name.clone()), ..port.link });
+            }
+        }
+        namespace.links.insert(name, link);
+        Ok(())
+    }
+
+    async fn observe_forwarding(&self, facts: &mut Facts, attachment: &Attachment) -> Result<(), KernelError> {
+        let default = |key: &str| self.host.sysctls.read(key).ok();
+        facts.host_ipv6 = default("ipv6/conf/all/disable_ipv6").is_some();
+        if attachment.network.forwarding == Forwarding::Leave {
+            return Ok(());
+        }
+        for (family, key) in plan::FORWARDING {
+            if let Some(value) = default(key).filter(|_| attachment.uses(family)) {
+                facts.host.sysctls.insert(key.to_owned(), value);
+            }
+        }
+        // Looked at only when forwarding is about to be turned on: a host may have a full BGP table.
+        if facts.host.sysctls.get(plan::FORWARDING[1].1).is_some_and(|value| value == "0") {
+            let routes = self.host.fib(Family::V6, Route::MAIN, None).await?;
+            let learnt = routes.iter().filter(|route| route.dst.prefix_len() == 0 && route.protocol == ROUTER_ADVERTISEMENT);
+            let indices: BTreeSet<u32> = learnt.filter_map(|route| route.link).collect();
+            for view in self.host.look_up_indices(&indices.into_iter().collect::<Vec<_>>()).await? {
+                let key = format!("ipv6/conf/{}/accept_ra", view.name);
+                let value = default(&key).unwrap_or_default();
+                facts.host.links.entry(view.name.clone()).or_insert(view.link);
+                facts.host.sysctls.insert(key, value);
+                facts.advertised_uplinks.push(view.name);
+            }
+        }
+        Ok(())
+    }
+
+    fn observe_store(&self, facts: &mut Facts, attachment: &Attachment) -> Result<()> {
+        let key = &attachment.key;
+        if self.store.record(key)?.is_some() {
+            facts.records.insert(key.clone());
+        }
+        for lease in &attachment.leases {
+            if let Some(owner) = self.store.lease_owner(lease)? {
+                facts.leases.insert((lease.network.clone(), lease.address), owner);
+            }
+        }
+        for shared in shared_objects(attachment) {
+            let users = self.store.users(&shared, key)?;
+            facts.users.insert(shared, users);
+        }
+        Ok(())
+    }
+
+    /// The facts for `plan::detach`: what the record names, as far as it is there.
+    pub(super) async fn facts_to_detach(&self, record: &Record) -> Result<Facts> {
+        let mut facts = Facts::default();
+        let mut names = BTreeSet::new();
+        for step in &record.steps {
+            match step {
+                Step::Add(Object::Record(key)) => drop(facts.records.insert(key.clone())),
+                Step::Add(Object::Lease(lease)) => {
+                    // A lease that names nobody any more is still ours to remove.
+                    let owner = self.store.lease_owner(lease)?.unwrap_or_else(|| record.key.clone());
+                    facts.leases.insert((lease.network.clone(), lease.address), owner);
+                }
+                Step::Add(Object::Delegation(_)) => facts.delegated = true,
+                Step::Add(Object::Use(shared)) => {
+                    let users = self.store.users(shared, &record.key)?;
+                    facts.users.insert(shared.clone(), users);
+                    let (Shared::Bridge(link) | Shared::Holder(link) | Shared::Address(link, _)) = shared;
+                    names.insert(link.clone());
+                }
+                Step::Add(Object::Veth(veth)) => drop(names.insert(veth.host.clone())),
+                _ => {}
+            }
+        }
+        facts.records.insert(record.key.clone());
+        let names: Vec<IfName> = names.into_iter().collect();
+        self.observe_named(&mut facts, &names).await.map_err(|error| refused(&error, "look at the host"))?;
+        Ok(facts)
+    }
+
+    async fn observe_named(&self, facts: &mut Facts, names: &[IfName]) -> Result<(), KernelError> {
+        let (views, _) = self.host.look_up(names, &[]).await?;
+        for view in views.into_iter().flatten() {
+            if view.link.kind == plan::LinkKind::Veth {
+                facts.host.links.insert(view.name.clone(), view.link); // goes with all that stands on it
+            } else {
+                self.observe_link(&mut facts.host, view).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The facts for `plan::drift`: both sides, and the store.
+    pub(super) async fn facts_to_check(&self, record: &Record, container: Option<&Container>) -> Result<Facts> {
+        let mut facts = self.facts_to_detach(record).await?;
+        // Without a pessimistic reading of leases: a lease that is gone is drift.
+        facts.leases.clear();
+        for step in &record.steps {
+            if let Step::Add(Object::Lease(lease)) = step
+                && let Some(owner) = self.store.lease_owner(lease)?
+                && owner == record.key
+            {
+                facts.leases.insert((lease.network.clone(), lease.address), owner);
+            }
+            if let Step::Set(Setting::Sysctl(sysctl)) = step
+                && sysctl.side == Side::Host
+                && let Ok(value) = self.host.sysctls.read(&sysctl.key)
+            {
+                facts.host.sysctls.insert(sysctl.key.clone(), value);
+            }
+        }
+        let host = [(Side::Host, Some(&self.host)), (Side::Container, container.map(|container| &container.endpoint))];
+        for (side, endpoint) in host {
+            let Some(endpoint) = endpoint else { continue };
+            let looked = observe_steps(&mut facts, record, side, endpoint).await;
+            looked.map_err(|error| refused(&error, "look at what was set up"))?;
+        }
+        Ok(facts)
+    }
+}
+
+/// The links that the record's steps are about, with addresses and routes, on one side.
+async fn observe_steps(facts: &mut Facts, record: &Record, side: Side, endpoint: &Endpoint) -> Result<(), KernelError> {
+    let mut names: BTreeSet<IfName> = BTreeSet::new();
+    let mut tables: BTreeSet<u32> = BTreeSet::from([Route::MAIN]);
+    for step in &record.steps {
+        if let Some((_, link)) = step.link().filter(|(there, _)| *there == side) {
+            names.extend(IfName::parse(link).ok());
+        }
+        match step {
+            Step::Add(Object::Route(there, route)) if *there == side => drop(tables.insert(route.table)),
+            Step::Add(Object::Veth(veth)) if side == Side::Container => drop(names.insert(veth.peer.clone())),
+            _ => {}
+        }
+    }
+    let names: Vec<IfName> = names.into_iter().collect();
+    let tables: Vec<u32> = tables.into_iter().collect();
+    let (views, _) = endpoint.look_up(&names, &[]).await?;
+    let namespace = match side {
+        Side::Host => &mut facts.host,
+        Side::Container => &mut facts.container,
+    };
+    for view in views.into_iter().flatten() {
+        namespace.addresses.extend(endpoint.addresses(&view.name, view.index).await?);
+        namespace.routes.extend(endpoint.routes_of(&view.name, view.index, &tables).await?);
+        namespace.links.insert(view.name, view.link);
+    }
+    Ok(())
+}
+
+async fn observe_container(facts: &mut Facts, container: &Container, attachment: &Attachment) -> Result<(), KernelError> {
+    let endpoint = &container.endpoint;
+    let ifname = &attachment.key.ifname;
+    let views = endpoint.links(None).await?;
+    let is_alone = views.iter().all(|view| view.name == IfName::loopback());
+    for view in views {
+        let (name, index) = (view.name.clone(), view.index);
+        if name == *ifname {
+            facts.container.addresses.extend(endpoint.addresses(&name, index).await?);
+        }
+        facts.container.links.insert(name, view.link);
+    }
+    if !is_alone {
+        for family in Family::BOTH {
+            for route in endpoint.fib(family, Route::MAIN, None).await? {
+                let link = route.link.and_then(|index| endpoint.name(index));
+                facts.container.routes.extend(link.map(|link| route.to_route(&link)));
+            }
+        }
+    }
+    // What a new link will start from; a link that is there has its own.
+    let of_link = facts.container.links.contains_key(ifname).then_some(ifname.as_str());
+    let key = format!("ipv6/conf/{}/disable_ipv6", of_link.unwrap_or("default"));
+    facts.container_ipv6 = endpoint.sysctls.read(&key).is_ok_and(|value| value == "0");
+    Ok(())
+}
+
+fn is_single(net: IpNet) -> bool {
+    net.prefix_len() == net.max_prefix_len()
+}
+
+/// The link besides the pair that the attachment needs on the host.
+fn shared_link(attachment: &Attachment) -> Option<IfName> {
+    match &attachment.network.mode {
+        Mode::Bridged(bridge) => Some(bridge.name.clone()),
+        Mode::Routed(Gateway::Shared(_)) => plan::holder_name().ok(),
+        Mode::Routed(_) => None,
+    }
+}
+
+/// What the attachment may have to share with others.
+fn shared_objects(attachment: &Attachment) -> Vec<Shared> {
+    match &attachment.network.mode {
+        Mode::Bridged(bridge) => {
+            let addresses = attachment.addresses.iter().filter_map(|address| {
+                let net = IpNet::new(address.gateway?, address.net.prefix_len()).ok()?;
+                Some(Shared::Address(bridge.name.clone(), net))
+            });
+            addresses.chain([Shared::Bridge(bridge.name.clone())]).collect()
+        }
+        Mode::Routed(_) => shared_link(attachment).map(Shared::Holder).into_iter().collect(),
+    }
+}
+
+fn fib_match(asked: IpNet, answer: &FibAnswer, link: Option<&LinkView>) -> FibMatch {
+    FibMatch {
+        asked,
+        dst: answer.dst,
+        kind: answer.kind,
+        link: link.map(|view| view.name.clone()),
+        alias: link.and_then(|view| view.link.alias.clone()),
+        table: answer.table,
+        metric: answer.metric,
+        protocol: answer.protocol,
+    }
+}

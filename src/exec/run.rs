@@ -1,0 +1,293 @@
+//! Runs steps, and remembers which took effect.
+//!
+//! Consecutive netlink steps of one side go as one datagram. The kernel goes on after an error in a batch,
+//! so what counts as done is what it acknowledged, not what came before the first error.
+
+use super::{Container, Engine, refused};
+use crate::error::{Code, Coded, Error, Result};
+use crate::ipam::Delegate;
+use crate::kernel::{self, Answer, Endpoint, KernelError, LinkView, Request};
+use crate::model::{AttachmentKey, IfName};
+use crate::plan::{BridgeLink, Object, Record, Setting, Side, Step};
+use crate::store::Lock;
+
+/// A run of steps for one attachment.
+pub(super) struct Run<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) key: &'a AttachmentKey,
+    pub(super) container: Option<&'a Container>,
+    /// What `Add(Record)` writes.
+    pub(super) record: Option<Record>,
+    pub(super) delegate: Option<Delegate>,
+    /// What the delegate printed.
+    pub(super) delegated: Vec<u8>,
+    /// The steps that took effect.
+    pub(super) done: Vec<Step>,
+    /// The state lock; not held during slow steps.
+    lock: Option<Lock>,
+    /// The caller holds the state lock, for the whole run.
+    caller_has_lock: bool,
+}
+
+/// How a step is done.
+enum Channel {
+    /// One message among others.
+    Netlink(Side),
+    /// By itself, under the lock.
+    Alone,
+    /// By itself, without the lock: it may take long, and changes nothing that others look at.
+    Slow,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(engine: &'a Engine, key: &'a AttachmentKey, container: Option<&'a Container>) -> Self {
+        Self { engine, key, container, record: None, delegate: None, delegated: Vec::new(), done: Vec::new(), lock: None,
+            caller_has_lock: false,
+        }
+    }
+
+    /// Takes the state lock, if it is not held.
+    pub(super) fn lock(&mut self) -> Result<()> {
+        if self.lock.is_none() && !self.caller_has_lock {
+            self.lock = Some(self.engine.store.lock()?);
+        }
+        Ok(())
+    }
+
+    /// Says that the caller holds the state lock: flock(2) would have the same process wait for itself.
+    pub(super) fn assume_locked(&mut self) {
+        self.caller_has_lock = true;
+    }
+
+    /// Runs the steps up to the first that fails.
+    pub(super) async fn run(&mut self, steps: &[Step]) -> Result<()> {
+        let mut rest = steps;
+        while let [step, ..] = rest {
+            let count = match channel(step) {
+                Channel::Netlink(side) => {
+                    self.lock()?;
+                    let count = batch_length(rest, side);
+                    self.run_batch(side, &rest[..count]).await?;
+                    count
+                }
+                Channel::Alone => {
+                    self.lock()?;
+                    self.run_alone(step).await?;
+                    1
+                }
+                Channel::Slow => {
+                    self.lock = None;
+                    self.run_slow(step).await?;
+                    1
+                }
+            };
+            rest = &rest[count..];
+        }
+        Ok(())
+    }
+
+    /// Runs the steps of an undo: each by itself, going on after errors. What is gone already is no error.
+    /// The record is kept if anything failed, for the next DEL to try again.
+    pub(super) async fn run_all(&mut self, steps: &[Step]) -> Vec<Error> {
+        let mut errors = Vec::new();
+        for step in steps {
+            if matches!(step, Step::Del(Object::Record(_))) && !errors.is_empty() {
+                break;
+            }
+            if let Err(error) = self.run(std::slice::from_ref(step)).await {
+                errors.push(error);
+            }
+        }
+        errors
+    }
+
+    fn endpoint(&self, side: Side) -> Result<&'a Endpoint> {
+        match (side, self.container) {
+            (Side::Host, _) => Ok(&self.engine.host),
+            (Side::Container, Some(container)) => Ok(&container.endpoint),
+            (Side::Container, None) => Err(Error::new(Code::Internal, "a step inside the container without the container")),
+        }
+    }
+
+    async fn run_batch(&mut self, side: Side, steps: &[Step]) -> Result<()> {
+        let endpoint = self.endpoint(side)?;
+        let mut requests = Vec::new();
+        for step in steps {
+            requests.push(self.request(endpoint, step).map_err(|error| refused(&error, step))?);
+            if let Some((name, alias)) = created_link(step) {
+                requests.extend([kernel::set_alias(name, alias), kernel::get_link(name)]);
+            }
+        }
+        let answers = endpoint.socket.batch(requests).await.map_err(|error| refused(&error, "netlink"))?;
+        let mut answers = answers.into_iter();
+        let mut first_error = None;
+        for step in steps {
+            let outcome = self.take_answers(step, &mut answers);
+            match outcome {
+                Ok(()) => self.done.push(step.clone()),
+                Err(error) if is_removal(step) && error.is_absent() => {}
+                Err(error) => first_error = first_error.or_else(|| Some(explain(step, &error))),
+            }
+        }
+        first_error.map_or(Ok(()), Err)
+    }
+
+    /// One answer a step; two more, for its alias and its index, if it creates a link.
+    fn take_answers(&self, step: &Step, answers: &mut impl Iterator<Item = Answer>) -> Result<(), KernelError> {
+        let lost = || Err(KernelError { errno: nix::libc::EPROTO, message: Some("no answer".into()) });
+        let answer = answers.next().unwrap_or_else(lost);
+        if created_link(step).is_none() {
+            return answer.map(drop);
+        }
+        let (alias, view) = (answers.next().unwrap_or_else(lost), answers.next().unwrap_or_else(lost));
+        answer?;
+        self.learn(step, &LinkView::from_answer(view)?);
+        alias?;
+        Ok(())
+    }
+
+    fn learn(&self, step: &Step, view: &LinkView) {
+        self.engine.host.learn(&view.name, view.index);
+        if let (Step::Add(Object::Veth(veth)), Some(container), Some(peer)) = (step, self.container, view.peer) {
+            container.endpoint.learn(&veth.peer, peer);
+        }
+    }
+
+    /// The message of a step.
+    fn request(&self, endpoint: &Endpoint, step: &Step) -> Result<Request, KernelError> {
+        let index = |name: &IfName| {
+            let unknown = || KernelError { errno: nix::libc::ENODEV, message: Some(format!("{name} is not known")) };
+            endpoint.index(name).ok_or_else(unknown)
+        };
+        Ok(match step {
+            Step::Add(Object::Veth(veth)) => {
+                let netns = &self.container.ok_or(KernelError { errno: nix::libc::EINVAL, message: None })?.netns;
+                kernel::create_veth(veth, veth.bridge.as_ref().map(index).transpose()?, netns)
+            }
+            Step::Add(Object::Bridge(bridge)) => kernel::create_bridge(bridge),
+            Step::Add(Object::Address(_, address)) => kernel::add_address(index(&address.link)?, address),
+            Step::Del(Object::Address(_, address)) => kernel::delete_address(index(&address.link)?, address),
+            Step::Add(Object::Route(_, route)) => kernel::add_route(index(&route.link)?, route)?,
+            Step::Del(Object::Route(_, route)) => kernel::delete_route(index(&route.link)?, route)?,
+            Step::Set(Setting::State { link, up, .. }) => kernel::set_state(index(link)?, *up),
+            Step::Set(Setting::AddressGeneration { link, on, .. }) => kernel::set_address_generation(index(link)?, *on),
+            Step::Set(Setting::Port(port)) => kernel::set_port(index(&port.link)?, port),
+            Step::Announce(link, mac) => kernel::set_mac(index(link)?, *mac),
+            _ => return Err(KernelError { errno: nix::libc::EINVAL, message: Some("not a netlink step".into()) }),
+        })
+    }
+
+    async fn run_alone(&mut self, step: &Step) -> Result<()> {
+        let store = &self.engine.store;
+        match step {
+            Step::Add(Object::Record(_)) => match &self.record {
+                Some(record) => store.write_record(record)?,
+                None => return Err(Error::new(Code::Internal, "a record is to be written, and there is none")),
+            },
+            Step::Del(Object::Record(key)) => store.remove_record(key)?,
+            Step::Add(Object::Lease(lease)) => store.reserve(lease, self.key)?,
+            Step::Del(Object::Lease(lease)) => store.release(lease, self.key)?,
+            Step::Add(Object::Use(shared)) => store.add_use(shared, self.key)?,
+            Step::Del(Object::Use(shared)) => store.del_use(shared, self.key)?,
+            Step::Add(Object::Holder(holder)) => {
+                let created = kernel::create_holder(&self.engine.host, holder).await;
+                let found = match created {
+                    Ok(_) => self.engine.host.look_up(std::slice::from_ref(&holder.name), &[]).await.map(drop),
+                    Err(error) => Err(error),
+                };
+                found.map_err(|error| explain(step, &error))?;
+            }
+            Step::Del(Object::Veth(veth)) => self.remove(step, &veth.host).await?,
+            Step::Del(Object::Bridge(bridge)) => self.remove(step, &bridge.name).await?,
+            Step::Del(Object::Holder(holder)) => self.remove(step, &holder.name).await?,
+            Step::Set(Setting::Sysctl(sysctl)) => {
+                let endpoint = self.endpoint(sysctl.side)?;
+                endpoint.sysctls.write(&sysctl.key, &sysctl.value).coded(Code::Kernel, || step.to_string())?;
+            }
+            _ => return Err(Error::new(Code::Internal, format!("{step} is not to be done alone"))),
+        }
+        self.done.push(step.clone());
+        Ok(())
+    }
+
+    async fn remove(&self, step: &Step, name: &IfName) -> Result<()> {
+        let Some(index) = self.engine.host.index(name) else { return Ok(()) };
+        match kernel::remove_link(&self.engine.host, name, index).await {
+            Err(error) if !error.is_absent() => Err(explain(step, &error)),
+            _ => Ok(()),
+        }
+    }
+
+    async fn run_slow(&mut self, step: &Step) -> Result<()> {
+        match step {
+            Step::Add(Object::Delegation(_)) => {
+                // A plugin that was killed half way may hold a lease: once called, it must be undone.
+                self.done.push(step.clone());
+                self.delegated = self.delegate()?.call("ADD")?;
+                return Ok(());
+            }
+            Step::Del(Object::Delegation(_)) => drop(self.delegate()?.call("DEL")?),
+            Step::AwaitCarrier(link) => match kernel::await_carrier(&self.engine.host, link).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    return Err(Error::new(Code::TryAgainLater, "the other end is down, or the host is very busy")
+                        .context(format!("link {link} has no carrier")));
+                }
+                Err(error) => return Err(explain(step, &error)),
+            },
+            Step::Announce(..) => return Box::pin(self.run_batch(Side::Container, std::slice::from_ref(step))).await,
+            _ => return Err(Error::new(Code::Internal, format!("{step} is not slow"))),
+        }
+        self.done.push(step.clone());
+        Ok(())
+    }
+
+    fn delegate(&self) -> Result<&Delegate> {
+        self.delegate.as_ref().ok_or_else(|| Error::new(Code::Internal, "no IPAM plugin to delegate to"))
+    }
+}
+
+fn channel(step: &Step) -> Channel {
+    match step {
+        Step::Add(Object::Veth(_) | Object::Bridge(_)) => Channel::Netlink(Side::Host),
+        Step::Add(Object::Address(side, _) | Object::Route(side, _))
+        | Step::Del(Object::Address(side, _) | Object::Route(side, _))
+        | Step::Set(Setting::State { side, .. } | Setting::AddressGeneration { side, .. }) => Channel::Netlink(*side),
+        Step::Set(Setting::Port(_)) => Channel::Netlink(Side::Host),
+        Step::Add(Object::Delegation(_)) | Step::Del(Object::Delegation(_)) => Channel::Slow,
+        Step::AwaitCarrier(_) | Step::Announce(..) => Channel::Slow,
+        Step::Add(_) | Step::Del(_) | Step::Set(Setting::Sysctl(_)) => Channel::Alone,
+    }
+}
+
+/// How many steps go into one datagram. A new link ends it: what follows needs its index.
+fn batch_length(steps: &[Step], side: Side) -> usize {
+    let same = |step: &&Step| matches!(channel(step), Channel::Netlink(other) if other == side);
+    let run = steps.iter().take_while(same).count();
+    steps[..run].iter().position(|step| created_link(step).is_some()).map_or(run, |at| at + 1)
+}
+
+/// The name and alias of the link that a step creates by one message among others.
+fn created_link(step: &Step) -> Option<(&IfName, &str)> {
+    match step {
+        Step::Add(Object::Veth(veth)) => Some((&veth.host, &veth.alias)),
+        Step::Add(Object::Bridge(bridge)) => Some((&bridge.name, BridgeLink::ALIAS)),
+        _ => None,
+    }
+}
+
+fn is_removal(step: &Step) -> bool {
+    matches!(step, Step::Del(_))
+}
+
+/// What failed, with the kernel's reason; the object came into being under our eyes if the kernel says that
+/// it exists, for the plan had looked.
+fn explain(step: &Step, error: &KernelError) -> Error {
+    let refusal = refused(error, step);
+    match step {
+        Step::Add(Object::Bridge(_) | Object::Holder(_)) if error.is_exists() => {
+            Error { code: Code::TryAgainLater, ..refusal }.hint("another program made it at this very moment")
+        }
+        _ => refusal,
+    }
+}

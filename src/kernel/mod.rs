@@ -1,0 +1,29 @@
+//! The kernel: netlink messages, namespaces, sysctls. The only floor that knows rtnetlink, netns-rs, nix
+//! and tokio, and the only one that is async.
+//!
+//! One [`Endpoint`] stands for one side of a pair: a netlink socket in its namespace, the indices of its
+//! links, and a way to its `/proc/sys/net`. The main thread never changes namespace.
+
+mod address;
+mod dump;
+mod endpoint;
+mod link;
+mod netns;
+mod remove;
+mod route;
+mod socket;
+mod sysctl;
+mod wait;
+
+pub(crate) use address::{add as add_address, delete as delete_address};
+pub use endpoint::Endpoint;
+pub use link::LinkView;
+pub(crate) use link::{
+    create_bridge, create_holder, create_veth, get as get_link, set_address_generation, set_alias, set_mac, set_port, set_state,
+};
+pub use netns::{Netns, NetnsError};
+pub use remove::remove_link;
+pub use route::FibAnswer;
+pub(crate) use route::{add as add_route, delete as delete_route};
+pub use socket::{Answer, KernelError, Request, Socket};
+pub use wait::await_carrier;

@@ -1,0 +1,172 @@
+//! Messages about routes.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use rtnetlink::RouteMessageBuilder;
+use rtnetlink::packet_route::RouteNetlinkMessage as Message;
+use rtnetlink::packet_route::route::{
+    RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteMetric, RouteProtocol, RouteScope, RouteType, RouteVia,
+};
+use rtnetlink::packet_route::AddressFamily;
+
+use super::socket::{KernelError, Request};
+use crate::model::{Addressing, Family, IfName};
+use crate::plan::{Route, RouteKind};
+
+/// Adds a route; fails if one to the same destination with the same metric is in the table.
+pub(crate) fn add(index: u32, route: &Route) -> Result<Request, KernelError> {
+    Ok(Request::create(Message::NewRoute(build(index, route)?)))
+}
+
+/// Deletes a route.
+pub(crate) fn delete(index: u32, route: &Route) -> Result<Request, KernelError> {
+    Ok(Request::plain(Message::DelRoute(build(index, route)?)))
+}
+
+fn build(index: u32, route: &Route) -> Result<RouteMessage, KernelError> {
+    let invalid = |why: String| KernelError::of(nix::errno::Errno::EINVAL, why);
+    let mut builder = RouteMessageBuilder::<IpAddr>::new()
+        .destination_prefix(route.dst.addr(), route.dst.prefix_len())
+        .map_err(|why| invalid(why.to_string()))?
+        .output_interface(index)
+        .table_id(route.table)
+        .protocol(RouteProtocol::from(route.protocol));
+    if let Some(via) = route.via {
+        builder = builder.gateway(via).map_err(|why| invalid(why.to_string()))?;
+    }
+    if let Some(src) = route.src {
+        builder = builder.pref_source(src).map_err(|why| invalid(why.to_string()))?;
+    }
+    if route.onlink {
+        builder = builder.onlink();
+    }
+    if route.metric != 0 {
+        builder = builder.priority(route.metric);
+    }
+    let mut message = builder.build();
+    message.header.scope = match (route.scope, route.via, route.dst.family()) {
+        (Some(scope), ..) => RouteScope::from(scope),
+        // What is on the link itself: with scope universe, IPv4 would not take it for a next hop's network.
+        (None, None, Family::V4) => RouteScope::Link,
+        _ => RouteScope::Universe,
+    };
+    let mtu = route.mtu.map(RouteMetric::Mtu);
+    let metrics: Vec<RouteMetric> = mtu.into_iter().chain(route.advmss.map(RouteMetric::Advmss)).collect();
+    if !metrics.is_empty() {
+        message.attributes.push(RouteAttribute::Metrics(metrics));
+    }
+    Ok(message)
+}
+
+/// Asks which route of the FIB answers for a destination (`RTM_F_FIB_MATCH`, Linux ≥ 5.1 for both families).
+pub(crate) fn get(destination: IpAddr) -> Request {
+    let mut message = RouteMessage::default();
+    message.header.address_family = family(destination.family());
+    message.header.destination_prefix_length = if destination.is_ipv4() { 32 } else { 128 };
+    message.header.flags = RouteFlags::FibMatch;
+    message.attributes.push(RouteAttribute::Destination(destination.into()));
+    Request::plain(Message::GetRoute(message))
+}
+
+/// Asks for the routes of a table, those of one link only if an index is given.
+pub(crate) fn dump_of(wanted: Family, table: u32, index: Option<u32>) -> Message {
+    let mut message = RouteMessage::default();
+    message.header.address_family = family(wanted);
+    if let Ok(small) = u8::try_from(table) {
+        message.header.table = small;
+    } else {
+        message.attributes.push(RouteAttribute::Table(table));
+    }
+    if let Some(index) = index {
+        message.attributes.push(RouteAttribute::Oif(index));
+    }
+    Message::GetRoute(message)
+}
+
+fn family(family: Family) -> AddressFamily {
+    match family {
+        Family::V4 => AddressFamily::Inet,
+        Family::V6 => AddressFamily::Inet6,
+    }
+}
+
+/// A route of the FIB.
+#[derive(Debug, Clone)]
+pub struct FibAnswer {
+    /// Its destination.
+    pub dst: IpNet,
+    /// What it does.
+    pub kind: RouteKind,
+    /// The index of its link, if it has just one.
+    pub link: Option<u32>,
+    /// Its next hop, if it has just one.
+    pub via: Option<IpAddr>,
+    /// Its table.
+    pub table: u32,
+    /// Its metric.
+    pub metric: u32,
+    /// Its `rtm_protocol`.
+    pub protocol: u8,
+}
+
+impl FibAnswer {
+    /// What a message says; `None` for anything but an IP route.
+    pub(crate) fn from_message(message: &Message) -> Option<Self> {
+        let Message::NewRoute(message) = message else { return None };
+        let header = &message.header;
+        let default = match header.address_family {
+            AddressFamily::Inet => Family::V4,
+            AddressFamily::Inet6 => Family::V6,
+            _ => return None,
+        }
+        .default_route();
+        let mut answer = Self {
+            dst: IpNet::new(default.addr(), header.destination_prefix_length).ok()?,
+            kind: match header.kind {
+                RouteType::Unicast => RouteKind::Unicast,
+                RouteType::Local | RouteType::Broadcast | RouteType::Anycast | RouteType::Multicast => RouteKind::Local,
+                _ => RouteKind::Reject,
+            },
+            link: None,
+            via: None,
+            table: header.table.into(),
+            metric: 0,
+            protocol: header.protocol.into(),
+        };
+        for attribute in &message.attributes {
+            match attribute {
+                RouteAttribute::Destination(dst) => {
+                    answer.dst = IpNet::new(plain(dst)?, header.destination_prefix_length).ok()?;
+                }
+                RouteAttribute::Oif(index) => answer.link = Some(*index),
+                RouteAttribute::Gateway(via) => answer.via = plain(via),
+                RouteAttribute::Via(RouteVia::Inet6(via)) => answer.via = Some((*via).into()),
+                RouteAttribute::Table(table) => answer.table = *table,
+                RouteAttribute::Priority(metric) => answer.metric = *metric,
+                _ => {}
+            }
+        }
+        Some(answer)
+    }
+
+    /// As a plan's route, on the link called `link`.
+    #[must_use]
+    pub fn to_route(&self, link: &IfName) -> Route {
+        Route {
+            via: self.via,
+            table: self.table,
+            metric: self.metric,
+            protocol: self.protocol,
+            ..Route::on(link, self.dst)
+        }
+    }
+}
+
+fn plain(address: &RouteAddress) -> Option<IpAddr> {
+    match address {
+        RouteAddress::Inet(v4) => Some((*v4).into()),
+        RouteAddress::Inet6(v6) => Some((*v6).into()),
+        _ => None,
+    }
+}

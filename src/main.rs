@@ -1,0 +1,51 @@
+//! Which face was called? Everything else is in the library.
+
+use std::any::Any;
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::{env, io};
+
+use springline::error::{Code, Error};
+use springline::front::cni;
+use springline::wire::cni::Version;
+
+fn main() -> ExitCode {
+    // Runtimes call a CNI plugin without arguments; testing for that first keeps clap off their path.
+    if env::args_os().len() <= 1 {
+        return match env::var("CNI_COMMAND") {
+            Ok(command) if !command.is_empty() => serve_cni(&command),
+            _ => {
+                eprintln!("{}", cni::about());
+                ExitCode::SUCCESS
+            }
+        };
+    }
+    springline::cli::main()
+}
+
+fn serve_cni(command: &str) -> ExitCode {
+    // A panic is our defect, and still the runtime must get its one document.
+    let served = catch_unwind(AssertUnwindSafe(|| cni::serve(command, &|name| env::var_os(name))));
+    let reply = served.unwrap_or_else(|panic| {
+        let error = Error::new(Code::Internal, what_panicked(&*panic)).context("springline panicked, which is a defect of it");
+        cni::Reply { stdout: Some(cni::error_document(&error, Version::LATEST)), failed: true, unless_printed: None }
+    });
+    if let Some(document) = &reply.stdout
+        && let Err(error) = writeln!(io::stdout(), "{document}").and_then(|()| io::stdout().flush())
+    {
+        eprintln!("springline: cannot write the result: {error}");
+        if let Some(key) = &reply.unless_printed
+            && let Err(error) = cni::take_back(key)
+        {
+            eprintln!("springline: cannot take {key} back: {error}");
+        }
+        return ExitCode::FAILURE;
+    }
+    if reply.failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn what_panicked(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("for an unknown reason").to_owned()
+}

@@ -1,0 +1,184 @@
+//! One container's interface on one network: what every verb is about.
+
+use std::fmt;
+use std::hash::Hasher;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use siphasher::sip128::{Hasher128, SipHasher24};
+
+use super::{ContainerId, ContainerRoute, Dns, IfName, Mac, Network, NetworkName};
+
+/// The link group of everything that springline creates, so that `ip link show group 171` lists it.
+pub const LINK_GROUP: u32 = 171;
+
+/// `IFALIASZ` (256) less the NUL: the kernel refuses longer aliases with EINVAL.
+const MAX_ALIAS: usize = 255;
+
+/// What identifies an attachment: network × container id × interface name. All host state is keyed by
+/// all three: two interfaces of one container on one network must not share any of it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct AttachmentKey {
+    /// The network's name.
+    pub network: NetworkName,
+    /// The container's id, as the runtime gives it.
+    pub container: ContainerId,
+    /// The interface's name inside the container.
+    pub ifname: IfName,
+}
+
+impl AttachmentKey {
+    /// The `IFALIAS` of the host-side link: the proof of ownership without which no link is deleted.
+    #[must_use]
+    pub fn alias(&self) -> String {
+        let alias = format!("springline:{self}");
+        if alias.len() <= MAX_ALIAS { alias } else { format!("springline:#{:032x}", self.hash("")) }
+    }
+
+    /// A stable 128-bit hash of the key. `seed` sets hosts apart: two hosts on one LAN may both run a
+    /// container `web`, and MAC addresses made from the hash must differ all the same.
+    #[must_use]
+    pub fn hash(&self, seed: &str) -> u128 {
+        stable_hash(&[seed, self.network.as_str(), self.container.as_str(), self.ifname.as_str()])
+    }
+}
+
+impl fmt::Display for AttachmentKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.network, self.container, self.ifname)
+    }
+}
+
+/// `SipHash-2-4` with a zero key: the same on every machine and in every version, which std's hasher is not.
+pub(super) fn stable_hash(parts: &[&str]) -> u128 {
+    let mut hasher = SipHasher24::new();
+    for part in parts {
+        hasher.write(part.as_bytes());
+        hasher.write_u8(0xff); // no UTF-8 text contains it: ("a", "bc") and ("ab", "c") differ
+    }
+    hasher.finish128().as_u128()
+}
+
+/// An address that the container's interface holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Address {
+    /// The address with its prefix length.
+    pub net: IpNet,
+    /// The gateway that the range names for it; routed mode has its own and ignores this.
+    pub gateway: Option<IpAddr>,
+}
+
+/// An address reserved in a network's lease store for one attachment.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Lease {
+    /// The network in which the address is unique.
+    pub network: NetworkName,
+    /// The address.
+    pub address: IpAddr,
+    /// Where the leases are if not below the state directory (`ipam.dataDir`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_dir: Option<PathBuf>,
+    /// The allocation ring and the place in it; fixed addresses have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot: Option<RingSlot>,
+}
+
+/// A place in an allocation ring.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RingSlot {
+    /// The ring's name: a hash of the range set it belongs to.
+    pub ring: String,
+    /// The address's index in the ring.
+    pub index: u32,
+}
+
+/// Everything that is wanted for one attachment, validated: the input of `plan::attach`.
+#[derive(Debug, Clone)]
+pub struct Attachment {
+    /// Who it is.
+    pub key: AttachmentKey,
+    /// The path of the container's network namespace, verbatim as the runtime gave it.
+    pub netns: String,
+    /// The network's settings.
+    pub network: Network,
+    /// The name of the host-side link.
+    pub host_link: IfName,
+    /// The MAC of the host side; set explicitly so that udev's `MACAddressPolicy` leaves it alone.
+    pub host_mac: Mac,
+    /// The MAC of the container side.
+    pub mac: Mac,
+    /// What the container's interface holds.
+    pub addresses: Vec<Address>,
+    /// Routes inside the container; `None`: a default route for each family in use.
+    pub container_routes: Option<Vec<ContainerRoute>>,
+    /// The leases that back the addresses.
+    pub leases: Vec<Lease>,
+    /// The plugin that was asked for the addresses, if they are not our own.
+    pub delegate: Option<String>,
+    /// Name servers to report.
+    pub dns: Dns,
+}
+
+impl Attachment {
+    /// Names, MACs and everything else that follows from who the attachment is.
+    ///
+    /// `seed` is this host's identity (`/etc/machine-id`); see [`AttachmentKey::hash`].
+    pub fn new(
+        key: AttachmentKey,
+        netns: String,
+        network: Network,
+        mac: Option<Mac>,
+        seed: &str,
+    ) -> Result<Self, super::InvalidName> {
+        let hash = key.hash(seed).to_be_bytes();
+        let [high, low] = [0, 8].map(|at| u64::from_be_bytes(std::array::from_fn(|i| hash[at + i])));
+        let name_hash = key.hash("");
+        Ok(Self {
+            host_link: network.host_link.render(name_hash, key.container.as_str(), key.ifname.as_str())?,
+            host_mac: Mac::from_hash(high),
+            mac: mac.unwrap_or_else(|| Mac::from_hash(low)),
+            addresses: Vec::new(),
+            container_routes: None,
+            leases: Vec::new(),
+            delegate: None,
+            dns: network.dns.clone(),
+            key,
+            netns,
+            network,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(network: &str, container: &str, ifname: &str) -> AttachmentKey {
+        AttachmentKey {
+            network: NetworkName::parse(network).unwrap(),
+            container: ContainerId::parse(container).unwrap(),
+            ifname: IfName::parse(ifname).unwrap(),
+        }
+    }
+
+    #[test]
+    fn hashes_are_stable_across_versions() {
+        // Links and MACs of running containers depend on it: never change this value.
+        assert_eq!(format!("{:032x}", key("public", "c1", "eth0").hash("")), "b60a71ecd6b35a0b11b34a0a7f9f7a3f");
+    }
+
+    #[test]
+    fn keys_that_join_alike_hash_apart() {
+        assert_ne!(key("a", "bc", "eth0").hash(""), key("ab", "c", "eth0").hash(""));
+        assert_ne!(key("a", "b", "eth0").hash("host1"), key("a", "b", "eth0").hash("host2"));
+    }
+
+    #[test]
+    fn aliases_fit_the_kernel() {
+        assert_eq!(key("public", "c1", "eth0").alias(), "springline:public/c1/eth0");
+        let long = key(&"n".repeat(200), &"c".repeat(200), "eth0").alias();
+        assert!(long.len() <= MAX_ALIAS && long.starts_with("springline:#"), "{long}");
+    }
+}

@@ -1,0 +1,19 @@
+//! The vocabulary: every string that crosses a floor is parsed here, once, into a type.
+//!
+//! Nothing in here does I/O or knows how outsiders spell things; `wire` turns their documents into
+//! these types, `plan` turns these types into steps.
+
+mod address;
+mod attachment;
+mod mac;
+mod name;
+mod network;
+
+pub use address::{Addressing, Family, HostRoutes, InvalidPrefix, parse_address, parse_network, single};
+pub use attachment::{Address, Attachment, AttachmentKey, LINK_GROUP, Lease, RingSlot};
+pub use mac::{InvalidMac, Mac};
+pub use name::{ContainerId, HostLinkTemplate, IfName, InvalidName, NetworkName};
+pub use network::{
+    Bridge, ContainerRoute, Dns, FixedAddress, Forwarding, Gateway, Interconnect, Ipam, Mode, Mtu, Network, Range,
+    RangeSet, RoutedNetwork,
+};

@@ -1,0 +1,228 @@
+//! A network: the validated form of the configuration that every front shares.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use super::{HostLinkTemplate, HostRoutes, IfName, Mac, NetworkName};
+
+/// A named configuration to which containers are attached.
+#[derive(Debug, Clone)]
+pub struct Network {
+    /// Its name; state is kept per network.
+    pub name: NetworkName,
+    /// Routed or bridged.
+    pub mode: Mode,
+    /// The MTU of the container's interface.
+    pub mtu: Mtu,
+    /// How host-side links are named.
+    pub host_link: HostLinkTemplate,
+    /// Further networks that are routed to the container.
+    pub routes: Vec<RoutedNetwork>,
+    /// How the host's routes toward containers are marked.
+    pub host_routes: HostRoutes,
+    /// Where addresses come from; `None`: the interface gets none from us.
+    pub ipam: Option<Ipam>,
+    /// What to do about IP forwarding on the host.
+    pub forwarding: Forwarding,
+    /// Name servers to report.
+    pub dns: Dns,
+}
+
+/// How a container is connected to its host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mode {
+    /// The host routes to the container; there is no shared layer 2.
+    Routed(Gateway),
+    /// The host side is a port of a bridge.
+    Bridged(Bridge),
+}
+
+/// How a routed container reaches the host: who holds which address to route through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Gateway {
+    /// 169.254.0.1 and fe80::1 on every host-side veth. The IPv4 address has scope host, so that the host
+    /// never picks it as a source address toward the container.
+    LinkLocal,
+    /// fe80::1 only, also as the next hop of IPv4 (RFC 5549; Linux ≥ 5.2). No IPv4 address on the host.
+    Inet6,
+    /// One address on one link of the host for all containers; IPv6 as in [`Gateway::LinkLocal`].
+    Shared(Ipv4Addr),
+    /// A small network of its own between host and container, at most one of each family.
+    Interconnect(Vec<Interconnect>),
+    /// No gateway and no default route.
+    None,
+}
+
+/// An interconnecting network: `host` on the host side, `container` on the container side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Interconnect {
+    /// The network.
+    pub net: IpNet,
+    /// The host's address in it.
+    pub host: IpAddr,
+    /// The container's address in it.
+    pub container: IpAddr,
+}
+
+/// The bridge of a bridged network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bridge {
+    /// The bridge's name.
+    pub name: IfName,
+    /// Whether the host holds the ranges' gateway addresses on the bridge. Unset: yes on a bridge of our
+    /// own, no on somebody else's, where another machine may well be the gateway.
+    pub gateway: Option<bool>,
+    /// Whether ports may not talk to one another (the kernel's port isolation).
+    pub isolated: bool,
+    /// Whether a frame may leave through the port it came in by.
+    pub hairpin: bool,
+    /// The MAC that a bridge of our own gets. Without one of its own, a bridge takes the lowest MAC of its
+    /// ports and changes it as containers come and go (`br_stp_recalculate_bridge_id()`).
+    pub mac: Mac,
+}
+
+impl Bridge {
+    /// The stable MAC for a bridge of ours called `name` on the host identified by `seed`.
+    #[must_use]
+    pub fn stable_mac(seed: &str, name: &IfName) -> Mac {
+        #[allow(clippy::cast_possible_truncation)] // any 64 of the 128 bits do
+        Mac::from_hash(super::attachment::stable_hash(&[seed, "bridge", name.as_str()]) as u64)
+    }
+}
+
+/// The MTU of the container's interface, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mtu {
+    /// The uplink's (routed) or the bridge's (bridged).
+    Auto,
+    /// As configured.
+    Fixed(u32),
+}
+
+/// A network that the host routes to the container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RoutedNetwork {
+    /// The network.
+    pub dst: IpNet,
+    /// The next hop inside the container; `None`: chosen by the plan.
+    pub via: Option<IpAddr>,
+}
+
+/// A route inside the container, with the attributes of a CNI 1.1 result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerRoute {
+    /// The destination.
+    pub dst: IpNet,
+    /// The next hop; `None`: the gateway of the family.
+    pub gw: Option<IpAddr>,
+    /// MTU along the path, in bytes.
+    pub mtu: Option<u32>,
+    /// Advertised maximum segment size, in bytes.
+    pub advmss: Option<u32>,
+    /// Metric.
+    pub priority: Option<u32>,
+    /// Routing table number.
+    pub table: Option<u32>,
+    /// `rtm_scope`: 0 universe, 253 link, 254 host.
+    pub scope: Option<u8>,
+}
+
+impl ContainerRoute {
+    /// A route to `dst` through the family's gateway, without further attributes.
+    #[must_use]
+    pub fn plain(dst: IpNet) -> Self {
+        Self { dst, gw: None, mtu: None, advmss: None, priority: None, table: None, scope: None }
+    }
+}
+
+/// Where a network's addresses come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ipam {
+    /// Our own lease store.
+    BuiltIn {
+        /// One address is taken from each set.
+        ranges: Vec<RangeSet>,
+        /// Fixed addresses of every attachment of this network (so usually of its only one).
+        addresses: Vec<FixedAddress>,
+        /// Routes inside the container; `None`: a default route for each family in use.
+        routes: Option<Vec<ContainerRoute>>,
+        /// Where leases are kept if not below the state directory.
+        data_dir: Option<PathBuf>,
+    },
+    /// Another CNI IPAM plugin, found on `CNI_PATH`.
+    Delegated {
+        /// Its file name.
+        plugin: String,
+    },
+}
+
+/// A fixed address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FixedAddress {
+    /// The address with its prefix length.
+    pub net: IpNet,
+    /// The gateway to use with it on a bridge.
+    pub gateway: Option<IpAddr>,
+}
+
+/// Ranges from which one address is taken together, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RangeSet(pub Vec<Range>);
+
+/// A range of addresses of one subnet; the meaning of the keys is host-local's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Range {
+    /// The subnet, whose prefix length the addresses get on a bridge.
+    pub subnet: IpNet,
+    /// The first address that may be given out.
+    pub start: IpAddr,
+    /// The last address that may be given out.
+    pub end: IpAddr,
+    /// The gateway; never given out.
+    pub gateway: Option<IpAddr>,
+    /// Networks of which nothing is given out, unless it is asked for by name.
+    pub exclude: Vec<IpNet>,
+}
+
+impl Range {
+    /// Whether `address` lies between start and end, inclusive.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.start <= address && address <= self.end
+    }
+}
+
+/// What to do about IP forwarding on the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forwarding {
+    /// Turn on what is needed, without losing a default route learnt from router advertisements.
+    Enable,
+    /// Refuse if it is off.
+    Require,
+    /// Do nothing.
+    Leave,
+}
+
+/// Name servers and search domains, passed on to the runtime, which writes the container's resolv.conf.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dns {
+    /// Addresses of name servers.
+    pub nameservers: Vec<String>,
+    /// The local domain.
+    pub domain: Option<String>,
+    /// Search domains.
+    pub search: Vec<String>,
+    /// Resolver options.
+    pub options: Vec<String>,
+}
+
+impl Dns {
+    /// Whether nothing is set.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self == &Self::default()
+    }
+}

@@ -1,0 +1,62 @@
+//! Refuses addresses and networks that are somebody else's, and names the owner.
+//!
+//! The kernel alone does not: it takes a second route to a prefix under another metric, and a route to one
+//! of the host's own addresses, which then silently does nothing because table `local` comes first.
+
+use ipnet::IpNet;
+
+use super::facts::{Facts, FibMatch, RouteKind};
+use super::routed::host_routes;
+use super::step::owner_of_alias;
+use crate::error::{Code, Error, Result};
+use crate::model::{Attachment, Gateway, Mode, single};
+
+/// Everything whose owner must be asked for in the host's FIB before the attachment gets it.
+#[must_use]
+pub fn wanted_prefixes(attachment: &Attachment) -> Vec<IpNet> {
+    match &attachment.network.mode {
+        Mode::Routed(gateway) => routed_prefixes(attachment, gateway),
+        Mode::Bridged(_) => attachment.addresses.iter().map(|address| single(address.net.addr())).collect(),
+    }
+}
+
+/// The prefixes that the host will route to a routed attachment.
+#[must_use]
+pub fn routed_prefixes(attachment: &Attachment, gateway: &Gateway) -> Vec<IpNet> {
+    let mut prefixes: Vec<IpNet> = host_routes(attachment, gateway).iter().map(|route| route.dst).collect();
+    // An address that a routed network covers has no route of its own, but may still be somebody else's.
+    prefixes.extend(attachment.addresses.iter().map(|address| single(address.net.addr())));
+    if let Gateway::Interconnect(nets) = gateway {
+        prefixes.extend(nets.iter().map(|net| net.net));
+    }
+    prefixes.sort();
+    prefixes.dedup();
+    prefixes
+}
+
+/// Refuses the attachment if what it wants is taken.
+pub(super) fn refuse(attachment: &Attachment, facts: &Facts) -> Result<()> {
+    let foreign = facts.fib.iter().filter(|found| found.link.as_ref() != Some(&attachment.host_link));
+    foreign.map(|found| refuse_one(attachment, found)).collect()
+}
+
+fn refuse_one(attachment: &Attachment, found: &FibMatch) -> Result<()> {
+    let owner = found.alias.as_deref().and_then(owner_of_alias).filter(|owner| owner.contains('/'));
+    let link = found.link.as_ref().map_or_else(String::new, |link| format!(" on {link}"));
+    let inside = found.asked.contains(&found.dst);
+    let why = match (found.kind, owner) {
+        (RouteKind::Local, _) if inside => format!("{} is an address of the host itself{link}", found.dst.addr()),
+        (_, Some(owner)) => format!("{} is routed{link} and belongs to attachment {owner}", found.dst),
+        (RouteKind::Unicast | RouteKind::Reject, None) if found.dst == found.asked => format!(
+            "{} has a route{link} already (table {}, metric {}, protocol {})",
+            found.dst, found.table, found.metric, found.protocol
+        ),
+        // RTPROT_KERNEL: a network that the host is connected to.
+        (RouteKind::Unicast, None) if inside && found.protocol == 2 => {
+            format!("it contains {}, a network that the host is connected to{link}", found.dst)
+        }
+        _ => return Ok(()),
+    };
+    let what = format!("{} cannot be given to {}", found.asked, attachment.key);
+    Err(Error::new(Code::InvalidConfig, why).context(what))
+}

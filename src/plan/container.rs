@@ -1,0 +1,149 @@
+//! The container's side, in both modes.
+
+use super::builder::Builder;
+use super::routed::{self, CONTAINER_V6, link_local, with_length_of};
+use super::step::{LinkAddress, Object, Route, Setting, Side, Sysctl};
+use crate::error::{Code, Error, Result};
+use crate::model::{Addressing, Attachment, ContainerRoute, Family, Gateway, IfName, Mode, single};
+
+/// The steps inside the container: quiet IPv6, addresses, link up, routes.
+pub(super) fn plan(builder: &mut Builder<'_>, attachment: &Attachment) -> Result<()> {
+    let link = &attachment.key.ifname;
+    builder.set(Setting::State { side: Side::Container, link: IfName::loopback(), up: true });
+    if attachment.network.ipam.is_some() || !attachment.addresses.is_empty() {
+        quiet_autoconfiguration(builder, attachment);
+    }
+    for net in addresses(attachment) {
+        let address = LinkAddress { link: link.clone(), net, host_scope: false };
+        builder.add(Object::Address(Side::Container, address));
+    }
+    builder.set(Setting::State { side: Side::Container, link: link.clone(), up: true });
+    for route in routes(attachment)? {
+        let route = behind_others(builder, route);
+        builder.add(Object::Route(Side::Container, route));
+    }
+    Ok(())
+}
+
+/// The addresses are ours to choose, so the kernel shall not add its own: an automatic link-local address
+/// is tentative for a second or two, and a stray router advertisement would add a default route. A plain
+/// port without `ipam` is left alone: there, SLAAC may be just what is wanted.
+fn quiet_autoconfiguration(builder: &mut Builder<'_>, attachment: &Attachment) {
+    let link = &attachment.key.ifname;
+    if builder.facts.container_ipv6 {
+        builder.set(Setting::Sysctl(Sysctl::ipv6(Side::Container, link, "accept_ra", "0")));
+        builder.set(Setting::AddressGeneration { side: Side::Container, link: link.clone(), on: false });
+    }
+    if matches!(attachment.network.mode, Mode::Bridged(_)) && !attachment.addresses.is_empty() {
+        builder.set(Setting::Sysctl(Sysctl::ipv4(Side::Container, link, "arp_notify", "1")));
+        if builder.facts.container_ipv6 {
+            builder.set(Setting::Sysctl(Sysctl::ipv6(Side::Container, link, "ndisc_notify", "1")));
+        }
+    }
+}
+
+/// What the container's link holds: its link-local address, an interconnect's, its own.
+fn addresses(attachment: &Attachment) -> Vec<ipnet::IpNet> {
+    let own = attachment.addresses.iter().map(|address| address.net);
+    match &attachment.network.mode {
+        Mode::Bridged(_) => {
+            let local = attachment.uses(Family::V6).then(|| link_local(attachment.mac.link_local()));
+            local.into_iter().chain(own).collect()
+        }
+        Mode::Routed(gateway) => {
+            let local = attachment.needs_ipv6().then(|| link_local(CONTAINER_V6));
+            let interconnects = match gateway {
+                Gateway::Interconnect(nets) => nets.as_slice(),
+                _ => &[],
+            };
+            let interconnects = interconnects.iter().map(|net| with_length_of(net.container, net.net));
+            // Whatever length it came with: a wider one would promise neighbours that are not on the link.
+            local.into_iter().chain(interconnects).chain(own.map(|net| single(net.addr()))).collect()
+        }
+    }
+}
+
+/// The container's routes: those asked for, or a default route for each family in use.
+fn routes(attachment: &Attachment) -> Result<Vec<Route>> {
+    let asked = attachment.asked_routes();
+    asked.iter().map(|route| to_route(attachment, route)).collect()
+}
+
+impl Attachment {
+    /// The routes inside the container that were asked for, or else the default routes that go without
+    /// saying; next hops are still open.
+    #[must_use]
+    pub(super) fn asked_routes(&self) -> Vec<ContainerRoute> {
+        if let Some(routes) = &self.container_routes {
+            return routes.clone();
+        }
+        let families = Family::BOTH.into_iter().filter(|family| self.uses(*family));
+        let reachable = families.filter(|family| self.next_hop(*family).is_some());
+        reachable.map(|family| ContainerRoute::plain(family.default_route())).collect()
+    }
+
+    /// The container's next hop for a family, if it has one.
+    #[must_use]
+    pub(super) fn next_hop(&self, family: Family) -> Option<std::net::IpAddr> {
+        match &self.network.mode {
+            Mode::Routed(gateway) => routed::next_hop_of_container(gateway, family),
+            Mode::Bridged(_) => {
+                let own = self.addresses.iter().filter(|address| address.net.family() == family);
+                own.filter_map(|address| address.gateway).next()
+            }
+        }
+    }
+}
+
+fn to_route(attachment: &Attachment, asked: &ContainerRoute) -> Result<Route> {
+    let family = asked.dst.family();
+    let on_link = asked.scope.is_some_and(|scope| scope >= 253);
+    let via = match asked.gw {
+        Some(gw) => Some(gw),
+        None if on_link => None,
+        None => match attachment.next_hop(family) {
+            Some(gateway) => Some(gateway),
+            None => {
+                let why = format!("route to {} has no next hop, and the network has no gateway of that family", asked.dst);
+                return Err(Error::new(Code::InvalidConfig, why).context("invalid configuration: ipam.routes")
+                    .hint("give the route a \"gw\", or \"scope\": 253 if the destination is on the link"));
+            }
+        },
+    };
+    let routed = matches!(attachment.network.mode, Mode::Routed(_));
+    let connected = addresses(attachment).iter().any(|net| via.is_some_and(|via| net.contains(&via)));
+    Ok(Route {
+        via,
+        onlink: routed && !connected && via.is_some_and(|via| !routed::is_link_local(via)),
+        src: source(attachment, family),
+        table: asked.table.filter(|table| *table != 0).unwrap_or(Route::MAIN),
+        metric: asked.priority.unwrap_or(0),
+        scope: asked.scope,
+        mtu: asked.mtu,
+        advmss: asked.advmss,
+        ..Route::on(&attachment.key.ifname, asked.dst)
+    })
+}
+
+/// Across an interconnecting network the container's own address must be named as the source, or the
+/// kernel would take the one of the interconnect, which nobody else has a route to.
+fn source(attachment: &Attachment, family: Family) -> Option<std::net::IpAddr> {
+    match &attachment.network.mode {
+        Mode::Routed(Gateway::Interconnect(_)) => {
+            attachment.addresses.iter().map(|address| address.net.addr()).find(|address| address.family() == family)
+        }
+        _ => None,
+    }
+}
+
+/// A route behind those that other interfaces of the container have to the same destination: what was
+/// there first keeps carrying the traffic, and ours takes over when it goes.
+fn behind_others(builder: &Builder<'_>, route: Route) -> Route {
+    let others = builder.facts.container.routes.iter();
+    let others = others.filter(|other| (&other.dst, other.table) == (&route.dst, route.table) && other.link != route.link);
+    let worst = others.map(Route::effective_metric).max();
+    match worst {
+        Some(worst) if worst >= route.effective_metric() => Route { metric: worst.saturating_add(100), ..route },
+        _ => route,
+    }
+}

@@ -1,0 +1,354 @@
+//! What is known of the system, and what a step would make of it: a kernel in memory.
+//!
+//! Facts are partial. `kernel::observe` reads what a plan needs and no more; what was not read counts as
+//! absent. Nothing here may take the absence of a fact for proof: deletions ask for an alias or an owner.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::step::{BridgeLink, Holder, LinkAddress, Object, Route, Setting, Shared, Side, Step};
+use crate::model::{AttachmentKey, IfName, LINK_GROUP, Mac, NetworkName};
+
+/// What is known of host, container and store.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// The host's namespace.
+    pub host: Namespace,
+    /// The container's namespace.
+    pub container: Namespace,
+    /// Records that exist.
+    pub records: BTreeSet<AttachmentKey>,
+    /// Leases by network and address, with their owners.
+    pub leases: BTreeMap<(NetworkName, IpAddr), AttachmentKey>,
+    /// Whether a delegated IPAM plugin holds something for the attachment.
+    pub delegated: bool,
+    /// Who uses what several attachments share.
+    pub users: BTreeMap<Shared, Users>,
+    /// What the host's FIB says about the prefixes that are wanted.
+    pub fib: Vec<FibMatch>,
+    /// The MTU of the link that the host's default route uses.
+    pub uplink_mtu: Option<u32>,
+    /// Links with a default route learnt from router advertisements.
+    pub advertised_uplinks: Vec<IfName>,
+    /// Whether the host's kernel has IPv6.
+    pub host_ipv6: bool,
+    /// Whether the container's kernel has IPv6, and it is not switched off for new links.
+    pub container_ipv6: bool,
+}
+
+/// Who uses a shared object.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Users {
+    /// The attachment that the facts were gathered for.
+    pub mine: bool,
+    /// Anybody else.
+    pub others: bool,
+}
+
+/// What is known of one network namespace.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Namespace {
+    /// Links by name.
+    pub links: BTreeMap<IfName, Link>,
+    /// Addresses on those links.
+    pub addresses: BTreeSet<LinkAddress>,
+    /// Routes.
+    pub routes: Vec<Route>,
+    /// Values below `/proc/sys/net`.
+    pub sysctls: BTreeMap<String, String>,
+}
+
+/// What is known of a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// What it is.
+    pub kind: LinkKind,
+    /// Administratively up.
+    pub up: bool,
+    /// Its Ethernet address, if it has one.
+    pub mac: Option<Mac>,
+    /// Its MTU in bytes.
+    pub mtu: u32,
+    /// Its alias.
+    pub alias: Option<String>,
+    /// Its group.
+    pub group: u32,
+    /// The bridge of which it is a port.
+    pub master: Option<IfName>,
+    /// Whether the kernel makes link-local addresses for it.
+    pub address_generation: bool,
+    /// The flags of a bridge port: isolated, hairpin.
+    pub port: (bool, bool),
+}
+
+/// What kind of link it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkKind {
+    /// One end of a pair.
+    Veth,
+    /// A bridge.
+    Bridge,
+    /// A link without a wire.
+    Dummy,
+    /// Anything else, by the kernel's name for it.
+    Other(String),
+}
+
+impl Link {
+    /// A link that is down and has nothing set.
+    #[must_use]
+    pub fn new(kind: LinkKind, mtu: u32) -> Self {
+        Self {
+            kind,
+            up: false,
+            mac: None,
+            mtu,
+            alias: None,
+            group: 0,
+            master: None,
+            address_generation: true,
+            port: (false, false),
+        }
+    }
+
+    /// Whether it is a shared link of ours: alias and group agree.
+    #[must_use]
+    pub fn is_ours(&self, alias: &str) -> bool {
+        self.alias.as_deref() == Some(alias) && self.group == LINK_GROUP
+    }
+}
+
+/// The FIB's answer for one prefix that is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FibMatch {
+    /// The prefix that was asked about.
+    pub asked: IpNet,
+    /// The route that answers for it.
+    pub dst: IpNet,
+    /// What the route does.
+    pub kind: RouteKind,
+    /// Its link's name.
+    pub link: Option<IfName>,
+    /// Its link's alias.
+    pub alias: Option<String>,
+    /// Its table.
+    pub table: u32,
+    /// Its metric.
+    pub metric: u32,
+    /// Its protocol number.
+    pub protocol: u8,
+}
+
+/// What a route does with a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RouteKind {
+    /// Forwards it.
+    Unicast,
+    /// Delivers it to the host itself.
+    Local,
+    /// Drops or refuses it.
+    Reject,
+}
+
+impl Facts {
+    /// The namespace of a side.
+    #[must_use]
+    pub fn namespace(&self, side: Side) -> &Namespace {
+        match side {
+            Side::Host => &self.host,
+            Side::Container => &self.container,
+        }
+    }
+
+    fn namespace_mut(&mut self, side: Side) -> &mut Namespace {
+        match side {
+            Side::Host => &mut self.host,
+            Side::Container => &mut self.container,
+        }
+    }
+
+    /// A link of the host.
+    #[must_use]
+    pub fn host_link(&self, name: &IfName) -> Option<&Link> {
+        self.host.links.get(name)
+    }
+
+    /// Who uses a shared object.
+    #[must_use]
+    pub fn users(&self, shared: &Shared) -> Users {
+        self.users.get(shared).copied().unwrap_or_default()
+    }
+
+    /// Whether the step's effect is there already.
+    #[must_use]
+    pub fn holds(&self, step: &Step) -> bool {
+        match step {
+            Step::Add(object) => self.has(object),
+            Step::Del(object) => !self.has(object),
+            Step::Set(setting) => self.has_set(setting),
+            Step::AwaitCarrier(_) | Step::Announce(..) => false,
+        }
+    }
+
+    /// Whether the object is there.
+    #[must_use]
+    pub fn has(&self, object: &Object) -> bool {
+        match object {
+            Object::Record(key) => self.records.contains(key),
+            Object::Lease(lease) => self.leases.contains_key(&(lease.network.clone(), lease.address)),
+            Object::Delegation(_) => self.delegated,
+            Object::Use(shared) => self.users(shared).mine,
+            Object::Veth(veth) => {
+                self.host_link(&veth.host).is_some_and(|link| link.alias.as_ref() == Some(&veth.alias))
+            }
+            Object::Bridge(bridge) => self.host_link(&bridge.name).is_some_and(|link| link.kind == LinkKind::Bridge),
+            Object::Holder(holder) => self.host_link(&holder.name).is_some(),
+            Object::Address(side, wanted) => {
+                self.namespace(*side).addresses.iter().any(|there| there.link == wanted.link && there.net == wanted.net)
+            }
+            Object::Route(side, wanted) => self.namespace(*side).routes.iter().any(|there| wanted.is(there)),
+        }
+    }
+
+    fn has_set(&self, setting: &Setting) -> bool {
+        match setting {
+            Setting::State { side, link, up } => {
+                self.namespace(*side).links.get(link).is_some_and(|there| there.up == *up)
+            }
+            Setting::AddressGeneration { side, link, on } => {
+                self.namespace(*side).links.get(link).is_some_and(|there| there.address_generation == *on)
+            }
+            Setting::Port(port) => {
+                self.host_link(&port.link).is_some_and(|there| there.port == (port.isolated, port.hairpin))
+            }
+            Setting::Sysctl(sysctl) => self.namespace(sysctl.side).sysctls.get(&sysctl.key) == Some(&sysctl.value),
+        }
+    }
+
+    /// The value that `setting` would replace, as a setting; `None` if it is not known or not there.
+    #[must_use]
+    pub fn current(&self, setting: &Setting) -> Option<Setting> {
+        match setting {
+            Setting::State { side, link, .. } => {
+                let up = self.namespace(*side).links.get(link)?.up;
+                Some(Setting::State { side: *side, link: link.clone(), up })
+            }
+            Setting::AddressGeneration { side, link, .. } => {
+                let on = self.namespace(*side).links.get(link)?.address_generation;
+                Some(Setting::AddressGeneration { side: *side, link: link.clone(), on })
+            }
+            Setting::Port(port) => {
+                let (isolated, hairpin) = self.host_link(&port.link)?.port;
+                Some(Setting::Port(super::Port { link: port.link.clone(), isolated, hairpin }))
+            }
+            Setting::Sysctl(sysctl) => {
+                let value = self.namespace(sysctl.side).sysctls.get(&sysctl.key)?.clone();
+                Some(Setting::Sysctl(super::Sysctl { value, ..sysctl.clone() }))
+            }
+        }
+    }
+
+    /// Does to the facts what the step does to the system. `key` is the attachment that acts.
+    pub fn apply(&mut self, step: &Step, key: &AttachmentKey) {
+        match step {
+            Step::Add(object) => self.add(object, key),
+            Step::Del(object) => self.del(object),
+            Step::Set(setting) => self.set(setting),
+            Step::AwaitCarrier(_) | Step::Announce(..) => {}
+        }
+    }
+
+    fn add(&mut self, object: &Object, key: &AttachmentKey) {
+        match object {
+            Object::Record(key) => drop(self.records.insert(key.clone())),
+            Object::Lease(lease) => drop(self.leases.insert((lease.network.clone(), lease.address), key.clone())),
+            Object::Delegation(_) => self.delegated = true,
+            Object::Use(shared) => self.users.entry(shared.clone()).or_default().mine = true,
+            Object::Veth(veth) => {
+                let mut host = Link::new(LinkKind::Veth, veth.host_mtu);
+                host.alias = Some(veth.alias.clone());
+                (host.mac, host.group, host.master) = (Some(veth.host_mac), LINK_GROUP, veth.bridge.clone());
+                self.host.links.insert(veth.host.clone(), host);
+                let mut peer = Link::new(LinkKind::Veth, veth.mtu);
+                peer.mac = Some(veth.mac);
+                self.container.links.insert(veth.peer.clone(), peer);
+            }
+            Object::Bridge(bridge) => {
+                let mut link = Link::new(LinkKind::Bridge, bridge.mtu);
+                (link.mac, link.group) = (Some(bridge.mac), LINK_GROUP);
+                link.alias = Some(BridgeLink::ALIAS.to_owned());
+                self.host.links.insert(bridge.name.clone(), link);
+            }
+            Object::Holder(holder) => {
+                let mut link = Link::new(LinkKind::Dummy, 1500);
+                link.group = LINK_GROUP;
+                link.alias = Some(Holder::ALIAS.to_owned());
+                self.host.links.insert(holder.name.clone(), link);
+            }
+            Object::Address(side, address) => drop(self.namespace_mut(*side).addresses.insert(address.clone())),
+            Object::Route(side, route) => self.namespace_mut(*side).routes.push(route.clone()),
+        }
+    }
+
+    fn del(&mut self, object: &Object) {
+        match object {
+            Object::Record(key) => drop(self.records.remove(key)),
+            Object::Lease(lease) => drop(self.leases.remove(&(lease.network.clone(), lease.address))),
+            Object::Delegation(_) => self.delegated = false,
+            Object::Use(shared) => {
+                let others = self.users(shared).others;
+                if others {
+                    self.users.insert(shared.clone(), Users { mine: false, others });
+                } else {
+                    self.users.remove(shared);
+                }
+            }
+            Object::Veth(veth) => {
+                self.host.drop_link(&veth.host);
+                self.container.drop_link(&veth.peer);
+            }
+            Object::Bridge(bridge) => self.host.drop_link(&bridge.name),
+            Object::Holder(holder) => self.host.drop_link(&holder.name),
+            Object::Address(side, address) => {
+                let there = &mut self.namespace_mut(*side).addresses;
+                there.retain(|other| (&other.link, other.net) != (&address.link, address.net));
+            }
+            Object::Route(side, route) => self.namespace_mut(*side).routes.retain(|there| !route.is(there)),
+        }
+    }
+
+    fn set(&mut self, setting: &Setting) {
+        match setting {
+            Setting::State { side, link, up } => {
+                if let Some(link) = self.namespace_mut(*side).links.get_mut(link) {
+                    link.up = *up;
+                }
+            }
+            Setting::AddressGeneration { side, link, on } => {
+                if let Some(link) = self.namespace_mut(*side).links.get_mut(link) {
+                    link.address_generation = *on;
+                }
+            }
+            Setting::Port(port) => {
+                if let Some(link) = self.host.links.get_mut(&port.link) {
+                    link.port = (port.isolated, port.hairpin);
+                }
+            }
+            Setting::Sysctl(sysctl) => {
+                self.namespace_mut(sysctl.side).sysctls.insert(sysctl.key.clone(), sysctl.value.clone());
+            }
+        }
+    }
+}
+
+impl Namespace {
+    /// A link takes its addresses, routes and sysctls with it.
+    fn drop_link(&mut self, name: &IfName) {
+        self.links.remove(name);
+        self.addresses.retain(|address| address.link != *name);
+        self.routes.retain(|route| route.link != *name);
+        self.sysctls.retain(|key, _| key.split('/').nth(2) != Some(name.as_str()));
+    }
+}

@@ -1,0 +1,55 @@
+//! What is written down about an attachment: enough to undo it without netns, runtime or configuration.
+
+use serde::{Deserialize, Serialize};
+
+use super::outcome::Outcome;
+use super::step::Step;
+use crate::model::AttachmentKey;
+
+/// The record of one attachment: `attachments/<network>/<container>/<ifname>.json` below the state directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The format's version.
+    pub version: u32,
+    /// Who it is.
+    pub key: AttachmentKey,
+    /// `/proc/sys/kernel/random/boot_id` at the time: a record of an earlier boot describes nothing.
+    pub boot: String,
+    /// The container's namespace.
+    pub netns: NetnsIdentity,
+    /// The steps that were to be run: what stands here may exist, what does not is not ours.
+    pub steps: Vec<Step>,
+    /// What ADD reported, once it had succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    /// The configuration for a delegated IPAM plugin, which DEL and GC must be able to call without help.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegation: Option<Delegation>,
+}
+
+/// Which namespace it was. Paths are re-used, and so are inode numbers, at once; the cookie is not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetnsIdentity {
+    /// The path that the runtime gave, verbatim.
+    pub path: String,
+    /// `SO_NETNS_COOKIE`: unique per boot (Linux ≥ 5.14). 0 if the kernel has none.
+    pub cookie: u64,
+}
+
+/// How a delegated IPAM plugin was called.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delegation {
+    /// The plugin's file name.
+    pub plugin: String,
+    /// The configuration that was on its stdin.
+    pub config: String,
+    /// `CNI_ARGS` of the time.
+    pub args: String,
+    /// `CNI_PATH` of the time.
+    pub path: String,
+}
+
+impl Record {
+    /// The version that this program writes.
+    pub const VERSION: u32 = 1;
+}

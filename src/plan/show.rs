@@ -1,0 +1,137 @@
+//! Steps as the `ip` and `sysctl` lines that they equal.
+
+use std::fmt;
+
+use super::step::{BridgeLink, Holder, LinkAddress, Object, Route, Setting, Shared, Side, Step, Veth};
+use crate::model::LINK_GROUP;
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Add(object) => show_object(f, object, "add"),
+            Self::Del(object) => show_object(f, object, "del"),
+            Self::Set(setting) => show_setting(f, setting),
+            Self::AwaitCarrier(link) => write!(f, "await carrier on {link}"),
+            Self::Announce(link, mac) => {
+                write!(f, "{}ip link set dev {link} address {mac}  # announces its addresses", prefix(Side::Container))
+            }
+        }
+    }
+}
+
+fn prefix(side: Side) -> &'static str {
+    match side {
+        Side::Host => "",
+        Side::Container => "[container] ",
+    }
+}
+
+fn show_object(f: &mut fmt::Formatter<'_>, object: &Object, verb: &str) -> fmt::Result {
+    match object {
+        Object::Record(key) => write!(f, "record {verb} {key}"),
+        Object::Lease(lease) => write!(f, "lease {verb} {} in {}", lease.address, lease.network),
+        Object::Delegation(plugin) => write!(f, "ipam {verb} by plugin {plugin}"),
+        Object::Use(shared) => write!(f, "use {verb} {shared}"),
+        Object::Veth(veth) => show_veth(f, veth, verb),
+        Object::Bridge(bridge) => show_bridge(f, bridge, verb),
+        Object::Holder(Holder { name }) if verb == "add" => {
+            write!(f, "ip link add {name} alias {} group {LINK_GROUP} type dummy  # or a bridge", Holder::ALIAS)
+        }
+        Object::Holder(Holder { name }) => write!(f, "ip link {verb} {name}"),
+        Object::Address(side, address) => write!(f, "{}ip address {verb} {address}", prefix(*side)),
+        Object::Route(side, route) => write!(f, "{}ip route {verb} {route}", prefix(*side)),
+    }
+}
+
+fn show_veth(f: &mut fmt::Formatter<'_>, veth: &Veth, verb: &str) -> fmt::Result {
+    if verb != "add" {
+        return write!(f, "ip link {verb} {}", veth.host);
+    }
+    let Veth { host, host_mac, host_mtu, alias, bridge, peer, mac, mtu } = veth;
+    write!(f, "ip link add {host} address {host_mac} mtu {host_mtu} alias {alias} group {LINK_GROUP}")?;
+    if let Some(bridge) = bridge {
+        write!(f, " master {bridge}")?;
+    }
+    write!(f, " type veth peer name {peer} address {mac} mtu {mtu} netns <container>")
+}
+
+fn show_bridge(f: &mut fmt::Formatter<'_>, bridge: &BridgeLink, verb: &str) -> fmt::Result {
+    let BridgeLink { name, mac, mtu } = bridge;
+    if verb != "add" {
+        return write!(f, "ip link {verb} {name}");
+    }
+    write!(f, "ip link add {name} address {mac} mtu {mtu} alias {} group {LINK_GROUP} type bridge", BridgeLink::ALIAS)
+}
+
+impl fmt::Display for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bridge(name) => write!(f, "bridge {name}"),
+            Self::Holder(name) => write!(f, "holder {name}"),
+            Self::Address(link, net) => write!(f, "address {net} on {link}"),
+        }
+    }
+}
+
+impl fmt::Display for LinkAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} dev {}", self.net, self.link)?;
+        if self.host_scope {
+            f.write_str(" scope host")?;
+        }
+        if self.net.addr().is_ipv6() { f.write_str(" nodad") } else { Ok(()) }
+    }
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.dst.prefix_len() == 0 {
+            f.write_str(if self.dst.addr().is_ipv4() { "default" } else { "::/0" })?;
+        } else {
+            write!(f, "{}", self.dst)?;
+        }
+        if let Some(via) = self.via {
+            let family = if via.is_ipv6() && self.dst.addr().is_ipv4() { "inet6 " } else { "" };
+            write!(f, " via {family}{via}")?;
+        }
+        write!(f, " dev {}", self.link)?;
+        if self.onlink {
+            f.write_str(" onlink")?;
+        }
+        if let Some(src) = self.src {
+            write!(f, " src {src}")?;
+        }
+        if self.table != Self::MAIN {
+            write!(f, " table {}", self.table)?;
+        }
+        if self.metric != 0 {
+            write!(f, " metric {}", self.metric)?;
+        }
+        if self.protocol != Self::STATIC {
+            write!(f, " proto {}", self.protocol)?;
+        }
+        for (name, value) in [("scope", self.scope.map(u32::from)), ("mtu", self.mtu), ("advmss", self.advmss)] {
+            if let Some(value) = value {
+                write!(f, " {name} {value}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn show_setting(f: &mut fmt::Formatter<'_>, setting: &Setting) -> fmt::Result {
+    let on_off = |on: bool| if on { "on" } else { "off" };
+    match setting {
+        Setting::State { side, link, up } => {
+            write!(f, "{}ip link set dev {link} {}", prefix(*side), if *up { "up" } else { "down" })
+        }
+        Setting::AddressGeneration { side, link, on } => {
+            write!(f, "{}ip link set dev {link} addrgenmode {}", prefix(*side), if *on { "eui64" } else { "none" })
+        }
+        Setting::Port(port) => {
+            let (isolated, hairpin) = (on_off(port.isolated), on_off(port.hairpin));
+            write!(f, "bridge link set dev {} isolated {isolated} hairpin {hairpin}", port.link)
+        }
+        Setting::Sysctl(sysctl) => write!(f, "{}sysctl -w net/{}={}", prefix(sysctl.side), sysctl.key, sysctl.value),
+    }
+}

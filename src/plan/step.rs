@@ -1,0 +1,319 @@
+//! The vocabulary of change: a closed set of nouns that are added, deleted or set.
+//!
+//! Steps name links by side and name; the executor binds indices. So a plan made without root is
+//! complete, can be printed (`show.rs`), stored (`record.rs`) and run later by another process.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{AttachmentKey, IfName, Lease, Mac};
+
+/// In which network namespace something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Side {
+    /// The namespace in which springline runs.
+    Host,
+    /// The container's.
+    Container,
+}
+
+/// One change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// Bring an object into being.
+    Add(Object),
+    /// Remove an object.
+    Del(Object),
+    /// Give something that exists another value.
+    Set(Setting),
+    /// Wait until the host side of a pair can carry packets. The kernel brings a veth's transmit queue up
+    /// from a work queue (`linkwatch_event()`), after the message that set the other end up was answered;
+    /// a reply sent earlier is dropped, and an ARP retry costs a second.
+    AwaitCarrier(IfName),
+    /// Have the container's kernel announce its addresses (gratuitous ARP, unsolicited NA): setting a MAC,
+    /// even to what it is, raises `NETDEV_CHANGEADDR`, on which `arp_notify` and `ndisc_notify` act.
+    Announce(IfName, Mac),
+}
+
+/// Something that is there or not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Object {
+    /// The attachment's record: written before all else, removed last.
+    Record(AttachmentKey),
+    /// An address reserved in our lease store.
+    Lease(Lease),
+    /// What a delegated IPAM plugin keeps for the attachment.
+    Delegation(String),
+    /// The attachment's stake in an object that several attachments share.
+    Use(Shared),
+    /// A veth pair with the peer inside the container.
+    Veth(Veth),
+    /// A bridge of our own.
+    Bridge(BridgeLink),
+    /// The link that holds the gateway address of scheme `shared`.
+    Holder(Holder),
+    /// An address on a link.
+    Address(Side, LinkAddress),
+    /// A route.
+    Route(Side, Route),
+}
+
+/// A value of something that exists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Setting {
+    /// A link's administrative state.
+    State {
+        /// Where.
+        side: Side,
+        /// The link.
+        link: IfName,
+        /// Up or down.
+        up: bool,
+    },
+    /// Whether the kernel makes IPv6 link-local addresses for a link by itself (`addrgenmode`).
+    AddressGeneration {
+        /// Where.
+        side: Side,
+        /// The link.
+        link: IfName,
+        /// Off is `addrgenmode none`.
+        on: bool,
+    },
+    /// Flags of a bridge port.
+    Port(Port),
+    /// A value below `/proc/sys/net`.
+    Sysctl(Sysctl),
+}
+
+/// An object that outlives the attachment that made it, as long as another one uses it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Shared {
+    /// A bridge that springline made.
+    Bridge(IfName),
+    /// The holder of a shared gateway address.
+    Holder(IfName),
+    /// An address that springline put on a link of the host.
+    Address(IfName, IpNet),
+}
+
+/// A veth pair. The peer is born inside the container under its final name: moved there, the pair would
+/// cost an RCU grace period (22 ms instead of 0.3), and for a moment the host would have an `eth0`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Veth {
+    /// The host side's name.
+    pub host: IfName,
+    /// The host side's MAC.
+    pub host_mac: Mac,
+    /// The host side's MTU in bytes. A bridge follows the lowest of its ports, so this is the bridge's.
+    pub host_mtu: u32,
+    /// The host side's alias, by which it is known as ours.
+    pub alias: String,
+    /// The bridge of which the host side is a port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bridge: Option<IfName>,
+    /// The container side's name.
+    pub peer: IfName,
+    /// The container side's MAC.
+    pub mac: Mac,
+    /// The container side's MTU in bytes.
+    pub mtu: u32,
+}
+
+/// A bridge of our own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BridgeLink {
+    /// Its name.
+    pub name: IfName,
+    /// Its MAC, set so that it does not change with the ports.
+    pub mac: Mac,
+    /// Its MTU in bytes.
+    pub mtu: u32,
+}
+
+impl BridgeLink {
+    /// The alias by which a bridge is known as ours.
+    pub const ALIAS: &'static str = "springline:bridge";
+}
+
+/// The link that holds the gateway address of scheme `shared`: a dummy link, or where the kernel has none
+/// a bridge without ports.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Its name.
+    pub name: IfName,
+}
+
+impl Holder {
+    /// The alias by which the holder is known as ours.
+    pub const ALIAS: &'static str = "springline:shared";
+}
+
+/// An address on a link.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LinkAddress {
+    /// The link.
+    pub link: IfName,
+    /// The address with its prefix length.
+    pub net: IpNet,
+    /// Scope host: usable as a gateway, never chosen as a source address toward others.
+    #[serde(default)]
+    pub host_scope: bool,
+}
+
+/// A route.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// The destination.
+    pub dst: IpNet,
+    /// The next hop; of IPv6 also for an IPv4 destination.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<IpAddr>,
+    /// The link.
+    pub link: IfName,
+    /// The next hop is on the link even if no connected route says so.
+    #[serde(default)]
+    pub onlink: bool,
+    /// The preferred source address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub src: Option<IpAddr>,
+    /// Routing table number.
+    pub table: u32,
+    /// Metric; 0 leaves it to the kernel.
+    #[serde(default)]
+    pub metric: u32,
+    /// `rtm_protocol`.
+    pub protocol: u8,
+    /// `rtm_scope`, if it is not to follow from the next hop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<u8>,
+    /// MTU along the path, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u32>,
+    /// Advertised maximum segment size, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advmss: Option<u32>,
+}
+
+impl Route {
+    /// The `main` table (`RT_TABLE_MAIN`).
+    pub const MAIN: u32 = 254;
+    /// `RTPROT_STATIC`: what an administrator's own routes have; used inside the container.
+    pub const STATIC: u8 = 4;
+
+    /// A route to `dst` on `link` in the main table.
+    #[must_use]
+    pub fn on(link: &IfName, dst: IpNet) -> Self {
+        Self {
+            dst,
+            via: None,
+            link: link.clone(),
+            onlink: false,
+            src: None,
+            table: Self::MAIN,
+            metric: 0,
+            protocol: Self::STATIC,
+            scope: None,
+            mtu: None,
+            advmss: None,
+        }
+    }
+
+    /// The metric as the kernel will report it (`IP6_RT_PRIO_USER` is 1024).
+    #[must_use]
+    pub fn effective_metric(&self) -> u32 {
+        if self.metric == 0 && matches!(self.dst, IpNet::V6(_)) { 1024 } else { self.metric }
+    }
+
+    /// Whether the two would collide in the kernel: same table, destination and metric.
+    #[must_use]
+    pub fn collides(&self, other: &Self) -> bool {
+        self.table == other.table && self.dst == other.dst && self.effective_metric() == other.effective_metric()
+    }
+
+    /// Whether `other`, as the kernel reports it, is this route.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        self.collides(other) && self.link == other.link && self.via == other.via
+    }
+}
+
+/// Flags of a bridge port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Port {
+    /// The port's link.
+    pub link: IfName,
+    /// It may not talk to other isolated ports.
+    pub isolated: bool,
+    /// Frames may leave by the port they came in.
+    pub hairpin: bool,
+}
+
+/// A value below `/proc/sys/net`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sysctl {
+    /// Where.
+    pub side: Side,
+    /// The path below `/proc/sys/net`, e.g. `ipv6/conf/eth0/accept_ra`. A path, not a dotted name: link
+    /// names may contain dots.
+    pub key: String,
+    /// The value, as written.
+    pub value: String,
+}
+
+impl Sysctl {
+    /// The IPv6 setting `name` of `link`.
+    #[must_use]
+    pub fn ipv6(side: Side, link: &IfName, name: &str, value: &str) -> Self {
+        Self { side, key: format!("ipv6/conf/{link}/{name}"), value: value.to_owned() }
+    }
+
+    /// The IPv4 setting `name` of `link`.
+    #[must_use]
+    pub fn ipv4(side: Side, link: &IfName, name: &str, value: &str) -> Self {
+        Self { side, key: format!("ipv4/conf/{link}/{name}"), value: value.to_owned() }
+    }
+
+    /// The link that the setting belongs to, and vanishes with.
+    #[must_use]
+    pub fn link(&self) -> Option<&str> {
+        let mut parts = self.key.split('/').skip(1);
+        (parts.next() == Some("conf")).then(|| parts.next()).flatten()
+    }
+}
+
+impl Step {
+    /// The link that the step is about and whose end makes it moot.
+    #[must_use]
+    pub fn link(&self) -> Option<(Side, &str)> {
+        match self {
+            Self::Add(object) | Self::Del(object) => match object {
+                Object::Address(side, address) => Some((*side, address.link.as_str())),
+                Object::Route(side, route) => Some((*side, route.link.as_str())),
+                _ => None,
+            },
+            Self::Set(setting) => match setting {
+                Setting::State { side, link, .. } | Setting::AddressGeneration { side, link, .. } => {
+                    Some((*side, link.as_str()))
+                }
+                Setting::Port(port) => Some((Side::Host, port.link.as_str())),
+                Setting::Sysctl(sysctl) => sysctl.link().map(|link| (sysctl.side, link)),
+            },
+            Self::AwaitCarrier(link) => Some((Side::Host, link.as_str())),
+            Self::Announce(link, _) => Some((Side::Container, link.as_str())),
+        }
+    }
+}
+
+/// Whose link it is that has `alias`, if it is one of ours: `network/container/ifname`, or what the shared
+/// link is for.
+#[must_use]
+pub fn owner_of_alias(alias: &str) -> Option<&str> {
+    alias.strip_prefix("springline:")
+}

@@ -1,0 +1,194 @@
+//! Leases: one file an address, created exclusively, naming its owner.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use serde::{Deserialize, Serialize};
+
+use super::ring::{Numbering, Ring};
+use super::{Store, atomic, names_in, read_optional, remove_optional};
+use crate::error::{Code, Coded, Error, Result};
+use crate::model::{AttachmentKey, Lease, NetworkName, RangeSet, RingSlot};
+
+/// The content of a lease file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseFile {
+    /// Whose address it is.
+    pub owner: AttachmentKey,
+    /// The boot in which it was given; a lease of an earlier boot holds nothing.
+    pub boot: String,
+}
+
+/// An address that is free to be reserved, and its place in the ring.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picked {
+    /// The address.
+    pub address: IpAddr,
+    /// Its place.
+    pub slot: RingSlot,
+}
+
+/// No address of the range set is free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RangeFull {
+    /// Addresses given out.
+    pub used: u32,
+    /// Addresses that can be given out.
+    pub total: u32,
+}
+
+impl Store {
+    fn lease_dir(&self, network: &NetworkName, data_dir: Option<&Path>) -> PathBuf {
+        let leases = data_dir.map_or_else(|| self.root.join("leases"), Path::to_owned);
+        leases.join(network.as_str())
+    }
+
+    fn lease_path(&self, lease: &Lease) -> PathBuf {
+        self.lease_dir(&lease.network, lease.data_dir.as_deref()).join(lease.address.to_string())
+    }
+
+    /// Who holds the lease of an address in this boot. An empty, broken or outdated file names nobody, and
+    /// blocks nothing.
+    pub fn lease_owner(&self, lease: &Lease) -> Result<Option<AttachmentKey>> {
+        let bytes = read_optional(&self.lease_path(lease))?;
+        let file = bytes.and_then(|bytes| serde_json::from_slice::<LeaseFile>(&bytes).ok());
+        Ok(file.filter(|file| file.boot == self.boot).map(|file| file.owner))
+    }
+
+    /// Reserves an address that [`Store::pick`] or the configuration chose.
+    pub fn reserve(&self, lease: &Lease, owner: &AttachmentKey) -> Result<()> {
+        let path = self.lease_path(lease);
+        let doing = || format!("reserve {} in network {}", lease.address, lease.network);
+        let file = LeaseFile { owner: owner.clone(), boot: self.boot.clone() };
+        let bytes = serde_json::to_vec(&file).coded(Code::Internal, doing)?;
+        let durable = lease.data_dir.is_some();
+        if let Some(dir) = path.parent() {
+            self.make_dir(dir)?;
+        }
+        match atomic::create(&path, &bytes, durable) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match self.lease_owner(lease)? {
+                Some(holder) if holder != *owner => return Err(leased(lease, &holder)),
+                _ => atomic::replace(&path, &bytes, durable).coded(Code::Io, doing)?,
+            },
+            Err(error) => return Err(error).coded(Code::Io, doing),
+        }
+        self.mark_slot(lease, true);
+        Ok(())
+    }
+
+    /// Gives an address back, if it is still `owner`'s.
+    pub fn release(&self, lease: &Lease, owner: &AttachmentKey) -> Result<()> {
+        if self.lease_owner(lease)?.is_some_and(|holder| holder != *owner) {
+            return Ok(()); // it has gone to somebody else since
+        }
+        remove_optional(&self.lease_path(lease))?;
+        self.mark_slot(lease, false);
+        Ok(())
+    }
+
+    /// The ring is a hint (see ring.rs): failing to update it costs time, never correctness.
+    fn mark_slot(&self, lease: &Lease, taken: bool) {
+        let Some(slot) = &lease.slot else { return };
+        let dir = self.lease_dir(&lease.network, lease.data_dir.as_deref());
+        if let Some(ring) = Ring::reopen(&ring_path(&dir, &slot.ring)) {
+            let _ = ring.mark(slot.index, taken);
+            if taken {
+                let _ = ring.set_cursor(slot.index + 1);
+            }
+        }
+    }
+
+    /// The next free address of a range set that `wanted` accepts. Under [`Store::lock`], what is picked
+    /// stays free until it is reserved.
+    pub fn pick(
+        &self,
+        network: &NetworkName,
+        data_dir: Option<&Path>,
+        set: &RangeSet,
+    ) -> Result<std::result::Result<Picked, RangeFull>> {
+        let dir = self.lease_dir(network, data_dir);
+        let doing = || format!("look for a free address of network {network} in {}", dir.display());
+        self.make_dir(&dir)?;
+        let numbering = Numbering::new(set);
+        let name = numbering.name();
+        let ring = Ring::open(&ring_path(&dir, &name), &numbering).coded(Code::Io, doing)?;
+        for attempt in 0..2 {
+            let mut from = ring.cursor().coded(Code::Io, doing)?;
+            while let Some(index) = ring.next_free(from).coded(Code::Io, doing)? {
+                let Some(address) = numbering.address(index) else { break };
+                let lease = Lease { network: network.clone(), address, data_dir: data_dir.map(Into::into), slot: None };
+                if self.lease_owner(&lease)?.is_none() {
+                    return Ok(Ok(Picked { address, slot: RingSlot { ring: name, index } }));
+                }
+                ring.mark(index, true).coded(Code::Io, doing)?;
+                from = index + 1;
+            }
+            if attempt == 0 {
+                self.rebuild(&ring, &numbering, network, data_dir)?;
+            }
+        }
+        let (used, total) = ring.usage(&numbering).coded(Code::Io, doing)?;
+        Ok(Err(RangeFull { used, total }))
+    }
+
+    /// The place of an address in the ring of its range set, for addresses that were asked for by name.
+    #[must_use]
+    pub fn slot_of(&self, set: &RangeSet, address: IpAddr) -> Option<RingSlot> {
+        let numbering = Numbering::new(set);
+        let index = numbering.index(address)?;
+        Some(RingSlot { ring: numbering.name(), index })
+    }
+
+    /// Reads the directory, the truth, into the ring.
+    fn rebuild(
+        &self,
+        ring: &Ring,
+        numbering: &Numbering<'_>,
+        network: &NetworkName,
+        data_dir: Option<&Path>,
+    ) -> Result<()> {
+        let leases = self.leases_of(network, data_dir)?;
+        let taken = leases.iter().filter_map(|(lease, _)| numbering.index(lease.address));
+        let doing = || format!("rebuild the allocation ring of network {network}");
+        let cursor = ring.cursor().coded(Code::Io, doing)?;
+        ring.reset(numbering, taken, cursor).coded(Code::Io, doing)
+    }
+
+    /// All leases of a network in this boot, with their owners.
+    pub fn leases_of(&self, network: &NetworkName, data_dir: Option<&Path>) -> Result<Vec<(Lease, AttachmentKey)>> {
+        let mut leases = Vec::new();
+        for name in names_in(&self.lease_dir(network, data_dir))? {
+            let Ok(address) = name.parse() else { continue };
+            let lease = Lease { network: network.clone(), address, data_dir: data_dir.map(Into::into), slot: None };
+            if let Some(owner) = self.lease_owner(&lease)? {
+                leases.push((lease, owner));
+            }
+        }
+        Ok(leases)
+    }
+
+    /// How much of a range set is given out: used and total. For STATUS; makes no ring where none is.
+    pub fn usage(&self, network: &NetworkName, data_dir: Option<&Path>, set: &RangeSet) -> Result<RangeFull> {
+        let numbering = Numbering::new(set);
+        let path = ring_path(&self.lease_dir(network, data_dir), &numbering.name());
+        if fs::exists(&path).unwrap_or(false) {
+            let doing = || format!("read {}", path.display());
+            let ring = Ring::open(&path, &numbering).coded(Code::Io, doing)?;
+            let (used, total) = ring.usage(&numbering).coded(Code::Io, doing)?;
+            return Ok(RangeFull { used, total });
+        }
+        Ok(RangeFull { used: 0, total: numbering.size })
+    }
+}
+
+fn ring_path(dir: &Path, name: &str) -> PathBuf {
+    dir.join(format!(".ring-{name}"))
+}
+
+/// The refusal of an address that somebody else has.
+pub(crate) fn leased(lease: &Lease, holder: &AttachmentKey) -> Error {
+    Error::new(Code::InvalidConfig, format!("it belongs to attachment {holder}"))
+        .context(format!("address {} of network {} is taken", lease.address, lease.network))
+}

@@ -1,0 +1,107 @@
+//! Files: records, leases, stakes in shared objects, locks.
+//!
+//! ```text
+//! /run/springline                            mode 0700; $SPRINGLINE_STATE_DIR moves it
+//!   attachments/<network>/<id>/<ifname>.json   one record each, replaced atomically
+//!   leases/<network>/<address>                 one lease each, created exclusively, naming its owner
+//!   leases/<network>/.ring-<hash>              which addresses of a range set are taken: a hint, see ring.rs
+//!   shared/<object>/<hash>                     one stake each in a bridge, holder or gateway address
+//!   locks/                                     flock()ed itself, and one file while a verb works on a key
+//! ```
+//!
+//! On tmpfs, all of it is gone at reboot, like the network namespaces that it describes. No function here
+//! is async, and none but `ring.rs` knows a format that `cat` cannot show.
+
+mod atomic;
+mod leases;
+mod lock;
+mod records;
+mod ring;
+mod shared;
+
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+pub(crate) use leases::leased;
+pub use leases::{LeaseFile, Picked, RangeFull};
+pub use lock::Lock;
+
+use crate::error::{Code, Coded, Result};
+
+/// The state directory.
+#[derive(Debug, Clone)]
+pub struct Store {
+    root: PathBuf,
+    /// This boot's id, by which leases and records of earlier boots are told apart.
+    boot: String,
+}
+
+impl Store {
+    /// Where the state is unless `$SPRINGLINE_STATE_DIR` says otherwise.
+    pub const DEFAULT: &str = "/run/springline";
+
+    /// Opens the state directory, which need not exist yet: it is made by the first write.
+    pub fn open() -> Result<Self> {
+        let root = env::var_os("SPRINGLINE_STATE_DIR").filter(|dir| !dir.is_empty());
+        Self::at(root.map_or_else(|| PathBuf::from(Self::DEFAULT), PathBuf::from))
+    }
+
+    /// Opens the state directory at `root`.
+    pub fn at(root: PathBuf) -> Result<Self> {
+        let path = "/proc/sys/kernel/random/boot_id";
+        let boot = fs::read_to_string(path).coded(Code::Io, || format!("read {path}"))?;
+        Ok(Self { root, boot: boot.trim().to_owned() })
+    }
+
+    /// The directory itself.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// This boot's id.
+    #[must_use]
+    pub fn boot(&self) -> &str {
+        &self.boot
+    }
+
+    fn make_dir(&self, dir: &Path) -> Result<()> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).coded(Code::Io, || {
+            format!("create directory {} (state is kept in {})", dir.display(), self.root.display())
+        })
+    }
+}
+
+/// Reads a file that may be missing.
+fn read_optional(path: &Path) -> Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if is_absent(&error) => Ok(None),
+        Err(error) => Err(error).coded(Code::Io, || format!("read {}", path.display())),
+    }
+}
+
+/// Removes a file that may be missing. Whether it was there.
+fn remove_optional(path: &Path) -> Result<bool> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if is_absent(&error) => Ok(false),
+        Err(error) => Err(error).coded(Code::Io, || format!("remove {}", path.display())),
+    }
+}
+
+fn is_absent(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
+}
+
+/// The names in a directory that may be missing, without those that begin with a dot.
+fn names_in(dir: &Path) -> Result<Vec<String>> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if is_absent(&error) => return Ok(Vec::new()),
+        Err(error) => return Err(error).coded(Code::Io, || format!("read directory {}", dir.display())),
+    };
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    Ok(names.filter(|name| !name.starts_with('.')).collect())
+}

@@ -1,0 +1,61 @@
+//! Records: what was done for each attachment.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::{Store, atomic, names_in, read_optional, remove_optional};
+use crate::error::{Code, Coded, Result};
+use crate::model::{AttachmentKey, ContainerId, IfName, NetworkName};
+use crate::plan::Record;
+
+impl Store {
+    fn record_path(&self, key: &AttachmentKey) -> PathBuf {
+        let AttachmentKey { network, container, ifname } = key;
+        self.root.join("attachments").join(network.as_str()).join(container.as_str()).join(format!("{ifname}.json"))
+    }
+
+    /// The record of an attachment, if there is one. A record that cannot be read is an error: what it
+    /// stood for may still be there, and must not be forgotten.
+    pub fn record(&self, key: &AttachmentKey) -> Result<Option<Record>> {
+        let path = self.record_path(key);
+        let Some(bytes) = read_optional(&path)? else { return Ok(None) };
+        serde_json::from_slice(&bytes).map(Some).coded(Code::Io, || format!("record {} cannot be read", path.display()))
+    }
+
+    /// Writes or replaces a record.
+    pub fn write_record(&self, record: &Record) -> Result<()> {
+        let path = self.record_path(&record.key);
+        if let Some(dir) = path.parent() {
+            self.make_dir(dir)?;
+        }
+        let bytes = serde_json::to_vec(record).coded(Code::Internal, || "encode record")?;
+        atomic::replace(&path, &bytes, false).coded(Code::Io, || format!("write record {}", path.display()))
+    }
+
+    /// Removes a record, and the directories that it leaves empty.
+    pub fn remove_record(&self, key: &AttachmentKey) -> Result<()> {
+        let path = self.record_path(key);
+        remove_optional(&path)?;
+        for dir in path.ancestors().skip(1).take(2) {
+            let _ = fs::remove_dir(dir); // refuses to if another interface or container is there
+        }
+        Ok(())
+    }
+
+    /// The keys of all records of a network.
+    pub fn attachments_of(&self, network: &NetworkName) -> Result<Vec<AttachmentKey>> {
+        let dir = self.root.join("attachments").join(network.as_str());
+        let mut keys = Vec::new();
+        for container in names_in(&dir)? {
+            let Ok(id) = ContainerId::parse(&container) else { continue };
+            for file in names_in(&dir.join(&container))? {
+                let ifname = file.strip_suffix(".json").map(IfName::parse);
+                if let Some(Ok(ifname)) = ifname {
+                    keys.push(AttachmentKey { network: network.clone(), container: id.clone(), ifname });
+                }
+            }
+        }
+        keys.sort();
+        Ok(keys)
+    }
+}

@@ -1,0 +1,50 @@
+//! Stakes in what several attachments share: one file each, so that the last one out is known without
+//! reading every record.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::{Store, atomic, names_in, remove_optional};
+use crate::error::{Code, Coded, Result};
+use crate::model::AttachmentKey;
+use crate::plan::{Shared, Users};
+
+impl Store {
+    fn shared_dir(&self, shared: &Shared) -> PathBuf {
+        let name = match shared {
+            Shared::Bridge(name) => format!("bridge-{name}"),
+            Shared::Holder(name) => format!("holder-{name}"),
+            Shared::Address(link, net) => format!("address-{link}-{}", net.to_string().replace('/', "_")),
+        };
+        self.root.join("shared").join(name)
+    }
+
+    /// Who uses a shared object, as seen from `key`.
+    pub fn users(&self, shared: &Shared, key: &AttachmentKey) -> Result<Users> {
+        let own = stake_name(key);
+        let stakes = names_in(&self.shared_dir(shared))?;
+        Ok(Users { mine: stakes.contains(&own), others: stakes.iter().any(|stake| *stake != own) })
+    }
+
+    /// Takes a stake.
+    pub fn add_use(&self, shared: &Shared, key: &AttachmentKey) -> Result<()> {
+        let dir = self.shared_dir(shared);
+        self.make_dir(&dir)?;
+        let path = dir.join(stake_name(key));
+        atomic::replace(&path, key.to_string().as_bytes(), false).coded(Code::Io, || format!("write {}", path.display()))
+    }
+
+    /// Gives a stake up, and removes what the last one leaves empty.
+    pub fn del_use(&self, shared: &Shared, key: &AttachmentKey) -> Result<()> {
+        let dir = self.shared_dir(shared);
+        remove_optional(&dir.join(stake_name(key)))?;
+        for dir in dir.ancestors().take(2) {
+            let _ = fs::remove_dir(dir); // refuses to while there are other stakes
+        }
+        Ok(())
+    }
+}
+
+fn stake_name(key: &AttachmentKey) -> String {
+    format!("{:032x}", key.hash(""))
+}

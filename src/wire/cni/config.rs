@@ -1,0 +1,505 @@
+//! The network configuration as it stands in `/etc/cni/net.d` and comes on stdin.
+//!
+//! Reading goes in two stages. [`Base`] takes what every verb needs and nothing more, so that DEL and GC
+//! work under a configuration that has become invalid since ADD. [`Config`] is the whole, strictly:
+//! unknown keys are refused, each with the nearest known one.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::env::Verb;
+use super::forgiving;
+use super::version::Version;
+use crate::error::{Code, Coded, Error, Result};
+use crate::model::NetworkName;
+
+/// What every verb needs of a configuration.
+#[derive(Debug, Clone)]
+pub struct Base {
+    /// The negotiated version, in which results are given.
+    pub version: Version,
+    /// The network's name.
+    pub name: NetworkName,
+    /// The whole document.
+    pub document: Map<String, Value>,
+}
+
+impl Base {
+    /// Parses what a runtime wrote to stdin and negotiates the version for `verb`.
+    pub fn parse(stdin: &[u8], verb: Verb) -> Result<Self> {
+        let unmarshall = || "error unmarshall network config";
+        let document: Map<String, Value> = match serde_json::from_slice(stdin) {
+            Ok(document) => document,
+            Err(error) if stdin.iter().all(u8::is_ascii_whitespace) => {
+                let empty = anyhow::Error::new(error).context("no configuration on stdin");
+                return Err::<Self, _>(empty).coded(Code::Decode, unmarshall);
+            }
+            Err(error) => return Err::<Self, _>(error).coded(Code::Decode, unmarshall),
+        };
+        let text = |key: &str| match document.get(key) {
+            None | Some(Value::Null) => Ok(""),
+            Some(Value::String(text)) => Ok(text.as_str()),
+            Some(other) => Err(Error::new(Code::Decode, format!("{key} is {other}, not a string")).context(unmarshall())),
+        };
+        let name = match text("name")? {
+            "" => return Err(Error::new(Code::InvalidConfig, "missing network name")),
+            name => NetworkName::parse(name).map_err(|why| {
+                Error::new(Code::InvalidConfig, format!("{name}: {why}")).context("invalid characters found in network name")
+            })?,
+        };
+        let version = negotiate(text("cniVersion")?, verb)?;
+        Ok(Self { version, name, document })
+    }
+
+    /// The IPAM plugin's name, if there is one; whatever else `ipam` holds.
+    #[must_use]
+    pub fn ipam_type(&self) -> Option<&str> {
+        self.document.get("ipam")?.get("type")?.as_str().filter(|name| !name.is_empty())
+    }
+
+    /// The result of the verbs before us, if the runtime handed one on.
+    #[must_use]
+    pub fn prev_result(&self) -> Option<&Value> {
+        self.document.get("prevResult").filter(|value| !value.is_null())
+    }
+
+    /// GC's list of (container id, interface name) to keep; `None` if the runtime gave no list at all.
+    pub fn valid_attachments(&self) -> Result<Option<Vec<ValidAttachment>>> {
+        // libcni sends the same list under both names (containernetworking/cni#1101).
+        let list = ["cni.dev/valid-attachments", "cni.dev/attachments"].iter().find_map(|key| self.document.get(*key));
+        match list {
+            None | Some(Value::Null) => Ok(None),
+            Some(list) => {
+                let lower = forgiving::lower_keys(list.clone());
+                serde_json::from_value(lower).map(Some).coded(Code::InvalidConfig, || "cni.dev/valid-attachments")
+            }
+        }
+    }
+}
+
+/// One attachment that GC must keep.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub struct ValidAttachment {
+    /// The container's id.
+    #[serde(rename = "containerid")]
+    pub container: String,
+    /// The interface's name.
+    pub ifname: String,
+}
+
+/// The version to speak, with the Go skeleton's codes and texts for each way to disagree.
+fn negotiate(text: &str, verb: Verb) -> Result<Version> {
+    let (name, since) = match verb {
+        Verb::Check => ("CHECK", Version::V040),
+        Verb::Gc => ("GC", Version::V110),
+        Verb::Status => ("STATUS", Version::V110),
+        Verb::Add | Verb::Del | Verb::Version => return Version::parse(text),
+    };
+    let Err(unknown) = Version::parse(text).map(|version| (version, version.must_allow(name, since))) else {
+        let version = Version::parse(text)?;
+        return version.must_allow(name, since).map(|()| version);
+    };
+    let mut parts = text.split('.').map(str::parse::<u32>);
+    let numbers: [_; 3] = std::array::from_fn(|_| parts.next());
+    match numbers {
+        [Some(Ok(major)), Some(Ok(minor)), Some(Ok(_))] if parts.next().is_none() => {
+            if (major, minor) > (1, 1) {
+                return Err(unknown.context(format!("plugin version does not allow {name}")));
+            }
+            Err(unknown)
+        }
+        _ => Err(Error::new(Code::Decode, format!("cniVersion {text:?} is not of the form x.y.z"))),
+    }
+}
+
+/// Keys that we do not understand, with their values.
+pub(super) type Unknown = BTreeMap<String, Value>;
+
+/// The whole configuration of a network; see README for what the keys mean.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Config {
+    /// Version of the CNI specification in which results are given.
+    #[serde(default)]
+    pub cni_version: String,
+    /// The network's name: letters, digits and `_.-`, beginning with a letter or digit.
+    pub name: String,
+    /// The plugin's file name: `springline`.
+    #[serde(default, rename = "type")]
+    pub plugin: String,
+    /// `routed`: the host routes to the container. `bridged`: the host side is a port of a bridge.
+    #[serde(default)]
+    pub mode: ModeKey,
+    /// MTU of the container's interface in bytes, or `auto`: the uplink's (routed) or the bridge's.
+    #[serde(default)]
+    pub mtu: MtuKey,
+    /// Template for host-side link names, at most 15 bytes, with `{hash}`, `{id}` and `{ifname}`.
+    pub host_interface: Option<String>,
+    /// Routed mode: who is the container's gateway. A scheme's name, or an object with its settings.
+    pub gateway: Option<GatewayKey>,
+    /// Further networks that are routed to the container.
+    #[serde(default, deserialize_with = "forgiving::or_default")]
+    pub routes: Vec<RoutedNetworkKey>,
+    /// How the host's routes toward containers are marked.
+    #[serde(default)]
+    pub host_routes: HostRoutesKey,
+    /// Bridged mode: the bridge.
+    pub bridge: Option<BridgeKey>,
+    /// Where addresses come from; absent or empty: the interface gets none from us.
+    #[schemars(with = "Option<super::ipam::IpamKey>")]
+    pub ipam: Option<Value>,
+    /// Hide the container behind the host's addresses. Not in this version: only `false` is taken.
+    #[serde(default)]
+    pub masquerade: Option<Value>,
+    /// The reference plugins' name for `masquerade`.
+    #[serde(default)]
+    pub ip_masq: Option<Value>,
+    /// Drop packets with foreign source addresses. Not in this version: only `false` is taken.
+    #[serde(default)]
+    pub anti_spoof: Option<bool>,
+    /// `enable`: turn on what is needed on the host; `require`: refuse if it is off; `leave`: do nothing.
+    #[serde(default)]
+    pub forwarding: ForwardingKey,
+    /// sysctls inside the container's namespace. Not in this version: only an empty object is taken.
+    #[serde(default, deserialize_with = "forgiving::or_default")]
+    pub sysctl: BTreeMap<String, String>,
+    /// Name servers to report to the runtime.
+    #[serde(default, deserialize_with = "forgiving::or_default")]
+    pub dns: DnsKey,
+    /// Which keys of `runtimeConfig` the runtime shall fill in.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, bool>")]
+    pub capabilities: Option<Value>,
+    /// Filled in by the runtime.
+    #[serde(default)]
+    pub runtime_config: Option<Value>,
+    /// Optional data from the user.
+    #[serde(default)]
+    pub args: Option<Value>,
+    /// Filled in by the runtime.
+    #[serde(default)]
+    pub prev_result: Option<Value>,
+    /// Read by the runtime.
+    #[serde(default)]
+    pub cni_versions: Option<Value>,
+    /// Read by the runtime.
+    #[serde(default)]
+    pub disable_check: Option<Value>,
+    /// Read by the runtime.
+    #[serde(default, rename = "disableGC")]
+    pub disable_gc: Option<Value>,
+    /// Whatever else was given.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub(super) unknown: Unknown,
+}
+
+/// `mode`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ModeKey {
+    /// The host routes to the container.
+    #[default]
+    Routed,
+    /// The host side is a port of a bridge.
+    Bridged,
+}
+
+/// `mtu`: a number of bytes or `"auto"`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(try_from = "Value")]
+#[schemars(with = "AutoOrNumber")]
+pub enum MtuKey {
+    /// The uplink's or the bridge's.
+    #[default]
+    Auto,
+    /// In bytes.
+    Fixed(u32),
+}
+
+/// The schema of [`MtuKey`].
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[allow(dead_code)]
+enum AutoOrNumber {
+    /// The only text is `auto`.
+    Auto(String),
+    /// In bytes, 68 to 65535.
+    Number(u32),
+}
+
+impl TryFrom<Value> for MtuKey {
+    type Error = String;
+    fn try_from(value: Value) -> Result<Self, String> {
+        match forgiving::optional_number(&value) {
+            _ if value == "auto" => Ok(Self::Auto),
+            // The reference plugins write 0 for "leave it to the kernel".
+            Ok(None | Some(0)) => Ok(Self::Auto),
+            // ETH_MIN_MTU and ETH_MAX_MTU, include/uapi/linux/if_ether.h.
+            Ok(Some(mtu @ 68..=65535)) => Ok(Self::Fixed(u32::try_from(mtu).unwrap_or(u32::MAX))),
+            Ok(Some(mtu)) => Err(format!("{mtu} is outside of 68..65535, what a veth pair can carry")),
+            Err(_) => Err(format!("{value} is neither \"auto\" nor a number of bytes")),
+        }
+    }
+}
+
+/// `gateway`: a scheme's name or an object.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(try_from = "Value")]
+#[schemars(with = "NameOrGateway")]
+pub struct GatewayKey(pub GatewayObject);
+
+/// The schema of [`GatewayKey`].
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[allow(dead_code)]
+enum NameOrGateway {
+    /// A scheme's name.
+    Name(SchemeKey),
+    /// A scheme with its settings.
+    Object(GatewayObject),
+}
+
+/// The settings of a gateway scheme.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewayObject {
+    /// The scheme; `interconnect` if there is a `network`.
+    pub scheme: Option<SchemeKey>,
+    /// `shared`: the one address, 255.255.255.254 unless given.
+    pub address: Option<String>,
+    /// `interconnect`: the network between host and container, or a list with one of each family.
+    pub network: Option<OneOrMore>,
+    /// `interconnect`: the host's address, the first of the network unless given.
+    pub host: Option<OneOrMore>,
+    /// `interconnect`: the container's address, the second of the network unless given.
+    pub container: Option<OneOrMore>,
+    /// Whatever else was given.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub(super) unknown: Unknown,
+}
+
+/// A gateway scheme's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SchemeKey {
+    /// 169.254.0.1 and fe80::1 on each host-side link.
+    LinkLocal,
+    /// fe80::1 for both families.
+    Inet6,
+    /// One address on one link for all containers.
+    Shared,
+    /// A small network between host and container.
+    Interconnect,
+    /// No gateway.
+    None,
+}
+
+impl TryFrom<Value> for GatewayKey {
+    type Error = String;
+    fn try_from(value: Value) -> Result<Self, String> {
+        let parsed = match value {
+            Value::String(_) => serde_json::from_value(value)
+                .map(|scheme| GatewayObject { scheme: Some(scheme), ..GatewayObject::default() }),
+            Value::Object(_) => serde_json::from_value(value),
+            other => return Err(format!("{other} is neither a scheme's name nor an object")),
+        };
+        parsed.map(Self).map_err(|error| error.to_string())
+    }
+}
+
+/// A text or a list of texts.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "expected a text or a list of texts")]
+pub enum OneOrMore {
+    /// One.
+    One(String),
+    /// Several.
+    More(Vec<String>),
+}
+
+impl OneOrMore {
+    /// As a list.
+    #[must_use]
+    pub fn as_slice(&self) -> &[String] {
+        match self {
+            Self::One(text) => std::slice::from_ref(text),
+            Self::More(texts) => texts,
+        }
+    }
+}
+
+/// A network routed to the container: its prefix, or an object with the next hop.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "expected a network in CIDR notation, or an object with dst and via")]
+pub enum RoutedNetworkKey {
+    /// The network.
+    Network(String),
+    /// The network and its next hop inside the container.
+    Via {
+        /// The network.
+        dst: String,
+        /// The next hop: an address of the container's.
+        via: Option<String>,
+        /// Whatever else was given.
+        #[serde(flatten)]
+        #[schemars(skip)]
+        unknown: Unknown,
+    },
+}
+
+/// `hostRoutes`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HostRoutesKey {
+    /// Routing table number; 254 is `main`.
+    #[serde(default = "main_table", deserialize_with = "forgiving::number")]
+    #[schemars(with = "u32")]
+    pub table: u64,
+    /// Metric; 0 leaves it to the kernel.
+    #[serde(default, deserialize_with = "forgiving::number")]
+    #[schemars(with = "u32")]
+    pub metric: u64,
+    /// Routing protocol number, by which BIRD and FRR select routes.
+    #[serde(default = "own_protocol", deserialize_with = "forgiving::number")]
+    #[schemars(with = "u8")]
+    pub protocol: u64,
+    /// Whatever else was given.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub(super) unknown: Unknown,
+}
+
+fn main_table() -> u64 {
+    254
+}
+
+fn own_protocol() -> u64 {
+    171
+}
+
+impl Default for HostRoutesKey {
+    fn default() -> Self {
+        Self { table: main_table(), metric: 0, protocol: own_protocol(), unknown: Unknown::new() }
+    }
+}
+
+/// `bridge`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BridgeKey {
+    /// The bridge's name, `spring0` unless given. Made on first use if there is none.
+    pub name: Option<String>,
+    /// Whether the host holds the ranges' gateway addresses on the bridge. Unless given: yes on a bridge
+    /// that springline made, no on one that was there.
+    pub gateway: Option<bool>,
+    /// Whether containers on the bridge may not talk to one another.
+    #[serde(default)]
+    pub isolated: bool,
+    /// Whether a frame may leave through the port it came in by.
+    #[serde(default)]
+    pub hairpin: bool,
+    /// VLAN of the port. Not in this version: only 0 is taken.
+    #[serde(default, deserialize_with = "forgiving::number")]
+    #[schemars(with = "u16")]
+    pub vlan: u64,
+    /// Whatever else was given.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub(super) unknown: Unknown,
+}
+
+/// `forwarding`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ForwardingKey {
+    /// Turn on what is needed, without losing a default route learnt from router advertisements.
+    #[default]
+    Enable,
+    /// Refuse if it is off.
+    Require,
+    /// Do nothing.
+    Leave,
+}
+
+/// `dns`, in the configuration and in results.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DnsKey {
+    /// Addresses of name servers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "forgiving::or_default")]
+    pub nameservers: Vec<String>,
+    /// The local domain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<String>,
+    /// Search domains.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "forgiving::or_default")]
+    pub search: Vec<String>,
+    /// Resolver options.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "forgiving::or_default")]
+    pub options: Vec<String>,
+}
+
+/// What a runtime fills in for the capabilities that a configuration declares.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct RuntimeConfig {
+    /// Addresses asked for.
+    #[serde(default, deserialize_with = "forgiving::or_default")]
+    pub ips: Vec<String>,
+    /// The MAC asked for.
+    #[serde(default)]
+    pub mac: Option<String>,
+    /// Range sets, put before those of the configuration.
+    #[serde(default, rename = "ipranges", deserialize_with = "forgiving::or_default")]
+    pub ip_ranges: Vec<Vec<super::ipam::RangeKey>>,
+    /// Port maps, which this version refuses.
+    #[serde(default, rename = "portmappings", deserialize_with = "forgiving::or_default")]
+    pub port_mappings: Vec<Value>,
+    /// Rates, which this version refuses.
+    #[serde(default)]
+    pub bandwidth: Option<BTreeMap<String, Value>>,
+    /// Name servers; the names differ from those of the configuration's `dns`.
+    #[serde(default)]
+    pub dns: Option<RuntimeDns>,
+}
+
+/// `runtimeConfig.dns`.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct RuntimeDns {
+    /// Addresses of name servers.
+    #[serde(default, deserialize_with = "forgiving::or_default")]
+    pub servers: Vec<String>,
+    /// Search domains.
+    #[serde(default, deserialize_with = "forgiving::or_default")]
+    pub searches: Vec<String>,
+    /// Resolver options.
+    #[serde(default, deserialize_with = "forgiving::or_default")]
+    pub options: Vec<String>,
+}
+
+impl Config {
+    /// The whole configuration, or the first thing that is wrong with it.
+    pub fn parse(base: &Base) -> Result<Self> {
+        let document = Value::Object(base.document.clone());
+        let config: Self = serde_path_to_error::deserialize(document).map_err(|error| {
+            let at = error.path().to_string();
+            Error::new(Code::InvalidConfig, format!("{at}: {}", error.into_inner()))
+                .context(format!("network {}: invalid configuration", base.name))
+        })?;
+        super::unknown::refuse(&config)?;
+        Ok(config)
+    }
+
+    /// What the runtime filled in.
+    pub fn runtime(&self) -> Result<RuntimeConfig> {
+        let value = self.runtime_config.clone().filter(|value| !value.is_null());
+        let lower = forgiving::lower_keys(value.unwrap_or_else(|| Value::Object(Map::new())));
+        serde_path_to_error::deserialize(lower).map_err(|error| {
+            let at = error.path().to_string();
+            Error::new(Code::InvalidConfig, format!("{at}: {}", error.into_inner())).context("invalid runtimeConfig")
+        })
+    }
+}

@@ -1,0 +1,17 @@
+//! CNI: configuration, environment and results, for every version of the specification up to 1.1.0.
+
+mod args;
+pub mod config;
+pub mod env;
+mod forgiving;
+pub mod ipam;
+mod network;
+pub mod request;
+pub mod result;
+mod unknown;
+pub mod version;
+
+pub use args::Args;
+pub use config::{Config, RuntimeConfig};
+pub use result::ResultDocument;
+pub use version::Version;

@@ -1,0 +1,279 @@
+//! From the configuration's spelling to the model's types.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use serde_json::Value;
+
+use super::config::{
+    BridgeKey, Config, DnsKey, ForwardingKey, GatewayObject, ModeKey, MtuKey, OneOrMore, RoutedNetworkKey,
+    RuntimeConfig, SchemeKey,
+};
+use super::ipam::{IpamKey, invalid};
+use super::unknown;
+use crate::error::{Code, Error, Result};
+use crate::model::{
+    Addressing, Bridge, Dns, Forwarding, Gateway, HostLinkTemplate, HostRoutes, IfName, Interconnect, Ipam, Mode, Mtu,
+    Network, NetworkName, RoutedNetwork, parse_network,
+};
+
+impl Config {
+    /// The network that this configuration describes. `seed` is the host's identity (`/etc/machine-id`).
+    pub fn to_network(&self, name: &NetworkName, runtime: &RuntimeConfig, seed: &str) -> Result<Network> {
+        self.refuse_what_is_missing(runtime)?;
+        let mode = self.mode(seed)?;
+        let host_link = match &self.host_interface {
+            Some(template) => HostLinkTemplate::parse(template).map_err(|why| invalid("hostInterface", why))?,
+            None => HostLinkTemplate::default(),
+        };
+        Ok(Network {
+            name: name.clone(),
+            mtu: match self.mtu {
+                MtuKey::Auto => Mtu::Auto,
+                MtuKey::Fixed(mtu) => Mtu::Fixed(mtu),
+            },
+            host_link,
+            routes: self.routes.iter().map(RoutedNetworkKey::to_model).collect::<Result<_>>()?,
+            host_routes: self.host_routes_model()?,
+            ipam: self.ipam_model(&mode, runtime)?,
+            forwarding: match self.forwarding {
+                ForwardingKey::Enable => Forwarding::Enable,
+                ForwardingKey::Require => Forwarding::Require,
+                ForwardingKey::Leave => Forwarding::Leave,
+            },
+            dns: self.dns_model(runtime),
+            mode,
+        })
+    }
+
+    fn refuse_what_is_missing(&self, runtime: &RuntimeConfig) -> Result<()> {
+        let off = |value: &Value| matches!(value, Value::Null | Value::Bool(false));
+        for (key, value) in [("masquerade", &self.masquerade), ("ipMasq", &self.ip_masq)] {
+            if let Some(value) = value.as_ref().filter(|value| !off(value)) {
+                return Err(unknown::not_in_this_version(key, value, "masquerade the addresses with a rule of your own"));
+            }
+        }
+        if self.anti_spoof == Some(true) {
+            return Err(unknown::not_in_this_version("antiSpoof", &true, "leave the key out, or set it to false"));
+        }
+        if let Some((key, value)) = self.sysctl.first_key_value() {
+            let instead = "chain the tuning plugin behind springline";
+            return Err(unknown::not_in_this_version("sysctl", &format!("{key}={value}"), instead));
+        }
+        if let Some(port) = runtime.port_mappings.first() {
+            let instead = "chain the portmap plugin behind springline, and declare the capability there";
+            return Err(unknown::not_in_this_version("runtimeConfig.portMappings", port, instead));
+        }
+        let rates = runtime.bandwidth.iter().flatten();
+        if let Some((key, value)) = rates.into_iter().find(|(key, value)| key.ends_with("rate") && value.as_f64() != Some(0.0)) {
+            let instead = "chain the bandwidth plugin behind springline, and declare the capability there";
+            return Err(unknown::not_in_this_version("runtimeConfig.bandwidth", &format!("{key}={value}"), instead));
+        }
+        Ok(())
+    }
+
+    fn mode(&self, seed: &str) -> Result<Mode> {
+        match (self.mode, &self.gateway, &self.bridge) {
+            (ModeKey::Routed, _, Some(_)) => Err(invalid("bridge", "belongs to mode \"bridged\", this network is routed")),
+            (ModeKey::Bridged, Some(_), _) => Err(invalid("gateway", "belongs to mode \"routed\", this network is bridged")
+                .hint("a bridged network's gateway is that of its ranges: ipam.ranges[][].gateway")),
+            (ModeKey::Bridged, None, _) if !self.routes.is_empty() => {
+                Err(invalid("routes", "belongs to mode \"routed\", this network is bridged"))
+            }
+            (ModeKey::Routed, gateway, None) => {
+                gateway.as_ref().map_or(Ok(Gateway::LinkLocal), |key| key.0.to_model()).map(Mode::Routed)
+            }
+            (ModeKey::Bridged, None, bridge) => bridge.clone().unwrap_or_default().to_model(seed).map(Mode::Bridged),
+        }
+    }
+
+    fn host_routes_model(&self) -> Result<HostRoutes> {
+        let key = &self.host_routes;
+        let narrow = |name: &str, value: u64| {
+            u32::try_from(value).map_err(|_| invalid(name, format!("{value} is too large")))
+        };
+        let protocol = u8::try_from(key.protocol);
+        let table = narrow("hostRoutes.table", key.table)?;
+        if table == 0 || table == 255 {
+            return Err(invalid("hostRoutes.table", format!("{table} is not a table for routes (255 is `local`)")));
+        }
+        Ok(HostRoutes {
+            table,
+            metric: narrow("hostRoutes.metric", key.metric)?,
+            protocol: protocol.map_err(|_| invalid("hostRoutes.protocol", format!("{} is not in 0..255", key.protocol)))?,
+        })
+    }
+
+    fn ipam_model(&self, mode: &Mode, runtime: &RuntimeConfig) -> Result<Option<Ipam>> {
+        let object = match &self.ipam {
+            None | Some(Value::Null) => return self.without_ipam(mode, runtime),
+            Some(Value::Object(object)) => object,
+            Some(other) => return Err(invalid("ipam", format!("{other} is not an object"))),
+        };
+        match object.get("type") {
+            Some(Value::String(plugin)) if plugin == "springline" => {
+                let value = Value::Object(object.clone());
+                let ipam: IpamKey = serde_path_to_error::deserialize(value).map_err(|error| {
+                    let at = format!("ipam.{}", error.path());
+                    invalid(&at, error.into_inner())
+                })?;
+                unknown::refuse_ipam(&ipam)?;
+                unknown::refuse_runtime_ranges(&runtime.ip_ranges)?;
+                ipam.to_model(mode, &runtime.ip_ranges).map(Some)
+            }
+            Some(Value::String(plugin)) if plugin.is_empty() => self.without_ipam(mode, runtime),
+            Some(Value::String(plugin)) if plugin.contains('/') => {
+                Err(invalid("ipam.type", format!("{plugin:?} is a path, not the name of a plugin on CNI_PATH")))
+            }
+            Some(Value::String(plugin)) => Ok(Some(Ipam::Delegated { plugin: plugin.clone() })),
+            None if object.is_empty() => self.without_ipam(mode, runtime),
+            None => Err(invalid("ipam.type", "is missing").hint("\"type\": \"springline\" is the built-in allocator")),
+            Some(other) => Err(invalid("ipam.type", format!("{other} is not a text"))),
+        }
+    }
+
+    /// No `ipam`: the interface gets no address from us, unless the runtime asks for one by name.
+    fn without_ipam(&self, mode: &Mode, runtime: &RuntimeConfig) -> Result<Option<Ipam>> {
+        if runtime.ips.is_empty() && runtime.ip_ranges.is_empty() {
+            return Ok(None);
+        }
+        IpamKey::default().to_model(mode, &runtime.ip_ranges).map(Some)
+    }
+
+    /// The configuration's name servers; what the runtime fills in replaces them.
+    fn dns_model(&self, runtime: &RuntimeConfig) -> Dns {
+        match &runtime.dns {
+            Some(dns) if !(dns.servers.is_empty() && dns.searches.is_empty() && dns.options.is_empty()) => Dns {
+                nameservers: dns.servers.clone(),
+                domain: None,
+                search: dns.searches.clone(),
+                options: dns.options.clone(),
+            },
+            _ => self.dns.to_model(),
+        }
+    }
+}
+
+impl DnsKey {
+    /// As the model has it.
+    #[must_use]
+    pub fn to_model(&self) -> Dns {
+        Dns {
+            nameservers: self.nameservers.clone(),
+            domain: self.domain.clone(),
+            search: self.search.clone(),
+            options: self.options.clone(),
+        }
+    }
+}
+
+impl From<&Dns> for DnsKey {
+    fn from(dns: &Dns) -> Self {
+        let Dns { nameservers, domain, search, options } = dns.clone();
+        Self { nameservers, domain, search, options }
+    }
+}
+
+impl RoutedNetworkKey {
+    fn to_model(&self) -> Result<RoutedNetwork> {
+        let (dst, via) = match self {
+            Self::Network(dst) => (dst, None),
+            Self::Via { dst, via, .. } => (dst, via.as_ref()),
+        };
+        let dst = parse_network(dst).map_err(|why| invalid("routes", why))?;
+        let parse = |via: &String| via.parse::<IpAddr>().map_err(|_| invalid("routes.via", format!("{via:?} is not an IP address")));
+        let via = via.map(parse).transpose()?;
+        if via.is_some_and(|via| via.is_ipv4() && dst.family() != via.family()) {
+            return Err(invalid("routes.via", format!("{dst} cannot have an IPv4 next hop")));
+        }
+        Ok(RoutedNetwork { dst, via })
+    }
+}
+
+impl BridgeKey {
+    fn to_model(&self, seed: &str) -> Result<Bridge> {
+        if self.vlan != 0 {
+            let instead = "use a bridge of its own for each VLAN";
+            return Err(unknown::not_in_this_version("bridge.vlan", &self.vlan, instead));
+        }
+        let name = IfName::parse(self.name.as_deref().unwrap_or("spring0")).map_err(|why| invalid("bridge.name", why))?;
+        Ok(Bridge {
+            mac: Bridge::stable_mac(seed, &name),
+            name,
+            gateway: self.gateway,
+            isolated: self.isolated,
+            hairpin: self.hairpin,
+        })
+    }
+}
+
+impl GatewayObject {
+    fn to_model(&self) -> Result<Gateway> {
+        let scheme = match (self.scheme, &self.network) {
+            (Some(scheme), _) => scheme,
+            (None, Some(_)) => SchemeKey::Interconnect,
+            (None, None) => return Err(invalid("gateway", "has neither a scheme nor a network")),
+        };
+        if scheme != SchemeKey::Interconnect && (self.network.is_some() || self.host.is_some() || self.container.is_some()) {
+            return Err(invalid("gateway", "network, host and container belong to scheme \"interconnect\""));
+        }
+        if scheme != SchemeKey::Shared && self.address.is_some() {
+            return Err(invalid("gateway.address", "belongs to scheme \"shared\""));
+        }
+        Ok(match scheme {
+            SchemeKey::LinkLocal => Gateway::LinkLocal,
+            SchemeKey::Inet6 => Gateway::Inet6,
+            SchemeKey::None => Gateway::None,
+            SchemeKey::Shared => Gateway::Shared(match &self.address {
+                None => Ipv4Addr::new(255, 255, 255, 254),
+                Some(text) => text.parse().map_err(|_| invalid("gateway.address", format!("{text:?} is not an IPv4 address")))?,
+            }),
+            SchemeKey::Interconnect => Gateway::Interconnect(self.interconnects()?),
+        })
+    }
+
+    fn interconnects(&self) -> Result<Vec<Interconnect>> {
+        let networks = self.network.as_ref().map(OneOrMore::as_slice).unwrap_or_default();
+        let chosen = |key: &str, list: &Option<OneOrMore>| -> Result<Vec<IpAddr>> {
+            let texts = list.as_ref().map(OneOrMore::as_slice).unwrap_or_default().iter();
+            texts.map(|text| text.parse().map_err(|_| invalid(key, format!("{text:?} is not an IP address")))).collect()
+        };
+        let (hosts, containers) = (chosen("gateway.host", &self.host)?, chosen("gateway.container", &self.container)?);
+        if let Some(stray) = hosts.iter().chain(&containers).find(|address| {
+            !networks.iter().any(|net| parse_network(net).is_ok_and(|net| net.contains(*address)))
+        }) {
+            return Err(invalid("gateway", format!("{stray} is in none of the networks [{}]", networks.join(", "))));
+        }
+        let nets = networks.iter().map(|text| {
+            let net = parse_network(text).map_err(|why| invalid("gateway.network", why))?;
+            let own = |list: &[IpAddr]| list.iter().copied().find(|address| net.contains(address));
+            interconnect(net, own(&hosts), own(&containers))
+        });
+        let nets = nets.collect::<Result<Vec<_>>>()?;
+        match nets.as_slice() {
+            [] => Err(invalid("gateway.network", "is missing: scheme \"interconnect\" needs one")),
+            [one, two] if one.net.family() != two.net.family() => Ok(nets),
+            [_] => Ok(nets),
+            _ => Err(invalid("gateway.network", "has more than one network of a family")),
+        }
+    }
+}
+
+/// The first and second usable address of the network, or those that were asked for. In a /31 or /127
+/// both addresses are usable (RFC 3021, RFC 6164).
+fn interconnect(net: ipnet::IpNet, host: Option<IpAddr>, container: Option<IpAddr>) -> Result<Interconnect> {
+    let skip = usize::from(net.max_prefix_len() - net.prefix_len() > 1);
+    let mut usable = match net {
+        ipnet::IpNet::V4(net) => Box::new(net.hosts().map(IpAddr::V4)) as Box<dyn Iterator<Item = IpAddr>>,
+        // ipnet's hosts() counts an IPv6 network's own address, which is the routers' anycast address
+        // (RFC 4291, 2.6.1), as a host's.
+        ipnet::IpNet::V6(net) => Box::new(net.hosts().skip(skip).map(IpAddr::V6)),
+    };
+    let mut next = |taken: [Option<IpAddr>; 2]| usable.find(|address| !taken.contains(&Some(*address)));
+    let host = host.or_else(|| next([container, None]));
+    let container = container.or_else(|| next([host, None]));
+    match (host, container) {
+        (Some(host), Some(container)) if host != container => Ok(Interconnect { net, host, container }),
+        _ => Err(Error::new(Code::InvalidConfig, format!("gateway.network: {net} has no two different addresses"))
+            .context("invalid configuration")),
+    }
+}

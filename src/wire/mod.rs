@@ -1,0 +1,4 @@
+//! The documents of the outside world, spelled exactly as outsiders spell them, and their translation
+//! into the model's types. No I/O: a front reads the bytes, this floor understands them.
+
+pub mod cni;
