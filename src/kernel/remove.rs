@@ -14,7 +14,8 @@ use nix::errno::Errno;
 use nix::unistd::ForkResult;
 use rtnetlink::MulticastGroup;
 use rtnetlink::packet_core::{NLM_F_ACK, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
-use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::link::LinkMessage;
+use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::sys::protocols::NETLINK_ROUTE;
 use rtnetlink::sys::{Socket as PlainSocket, SocketAddr};
 use tokio::net::unix::pipe;
@@ -37,7 +38,7 @@ pub async fn remove_link(endpoint: &Endpoint, name: &IfName, index: u32) -> Resu
     let notified = std::pin::pin!(async {
         loop {
             match events.next_event().await {
-                Some(RouteNetlinkMessage::DelLink(message)) if message.header.index == index => return,
+                Some(RouteNetlinkMessage::DelLink(message)) if is_end_of(&message, index) => return,
                 Some(_) => {}
                 None if is_gone(endpoint, index).await => return, // notifications were lost
                 None => tokio::time::sleep(Duration::from_millis(1)).await,
@@ -55,6 +56,11 @@ pub async fn remove_link(endpoint: &Endpoint, name: &IfName, index: u32) -> Resu
     }
     endpoint.forget(name);
     Ok(())
+}
+
+/// A bridge says by `RTM_DELLINK` too that a port has left it (family `AF_BRIDGE`), before the link is gone.
+fn is_end_of(message: &LinkMessage, index: u32) -> bool {
+    message.header.index == index && message.header.interface_family == AddressFamily::Unspec
 }
 
 /// What the child reports: nothing and the end of the pipe when the kernel has agreed.

@@ -157,6 +157,9 @@ impl Socket {
         socket.set_cap_ack(true)?;
         socket.set_netlink_get_strict_chk(true)?;
         if let Some(group) = group {
+            // Unbound, the socket has port 0, as the kernel's own messages do, and hears none of them
+            // (do_one_broadcast() in net/netlink/af_netlink.c).
+            socket.bind_auto()?;
             socket.add_membership(group)?;
         }
         let cookie = NetnsCookie.get(&*socket).unwrap_or(0);

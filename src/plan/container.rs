@@ -9,10 +9,10 @@ use crate::model::{Addressing, Attachment, ContainerRoute, Family, Gateway, IfNa
 /// The steps inside the container: quiet IPv6, addresses, link up, routes.
 pub(super) fn plan(builder: &mut Builder<'_>, attachment: &Attachment) -> Result<()> {
     let link = &attachment.key.ifname;
-    builder.set(Setting::State { side: Side::Container, link: IfName::loopback(), up: true });
     if attachment.network.ipam.is_some() || !attachment.addresses.is_empty() {
         quiet_autoconfiguration(builder, attachment);
     }
+    builder.set(Setting::State { side: Side::Container, link: IfName::loopback(), up: true });
     for net in addresses(attachment) {
         let address = LinkAddress { link: link.clone(), net, host_scope: false };
         builder.add(Object::Address(Side::Container, address));
@@ -30,15 +30,16 @@ pub(super) fn plan(builder: &mut Builder<'_>, attachment: &Attachment) -> Result
 /// port without `ipam` is left alone: there, SLAAC may be just what is wanted.
 fn quiet_autoconfiguration(builder: &mut Builder<'_>, attachment: &Attachment) {
     let link = &attachment.key.ifname;
-    if builder.facts.container_ipv6 {
-        builder.set(Setting::Sysctl(Sysctl::ipv6(Side::Container, link, "accept_ra", "0")));
-        builder.set(Setting::AddressGeneration { side: Side::Container, link: link.clone(), on: false });
-    }
+    let has_ipv6 = builder.facts.container_ipv6;
     if matches!(attachment.network.mode, Mode::Bridged(_)) && !attachment.addresses.is_empty() {
         builder.set(Setting::Sysctl(Sysctl::ipv4(Side::Container, link, "arp_notify", "1")));
-        if builder.facts.container_ipv6 {
+        if has_ipv6 {
             builder.set(Setting::Sysctl(Sysctl::ipv6(Side::Container, link, "ndisc_notify", "1")));
         }
+    }
+    if has_ipv6 {
+        builder.set(Setting::Sysctl(Sysctl::ipv6(Side::Container, link, "accept_ra", "0")));
+        builder.set(Setting::AddressGeneration { side: Side::Container, link: link.clone(), on: false });
     }
 }
 

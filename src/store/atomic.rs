@@ -6,10 +6,14 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::{fs, io};
 
+/// How the names of unfinished files begin; a process that was killed may leave one.
+pub(super) const TEMPORARY: &str = ".tmp-";
+
 /// Replaces `path` with `bytes`: whoever reads it sees the old content or the new, never a part, and a full
 /// disk leaves the old one. `durable` adds the fsyncs without which a power cut may leave an empty file.
 pub(super) fn replace(path: &Path, bytes: &[u8], durable: bool) -> io::Result<()> {
-    let temporary = path.with_extension(format!("tmp{}", std::process::id()));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = path.with_file_name(format!("{TEMPORARY}{}-{name}", std::process::id()));
     let written = write_new(&temporary, bytes, durable).and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
         let _ = fs::remove_file(&temporary);

@@ -36,10 +36,25 @@ impl Store {
     pub fn remove_record(&self, key: &AttachmentKey) -> Result<()> {
         let path = self.record_path(key);
         remove_optional(&path)?;
+        Self::sweep(&path);
         for dir in path.ancestors().skip(1).take(2) {
             let _ = fs::remove_dir(dir); // refuses to if another interface or container is there
         }
         Ok(())
+    }
+
+    /// Removes what a killed process left of this record's own temporary files.
+    fn sweep(path: &std::path::Path) {
+        let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else { return };
+        let name = format!("-{}", name.to_string_lossy());
+        let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+        for entry in entries {
+            let file = entry.file_name();
+            let file = file.to_string_lossy();
+            if file.starts_with(atomic::TEMPORARY) && file.ends_with(&name) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
     }
 
     /// The keys of all records of a network.
