@@ -28,7 +28,8 @@ fn serve_cni(command: &str) -> ExitCode {
     // A panic is our defect, and still the runtime must get its one document.
     let served = catch_unwind(AssertUnwindSafe(|| cni::serve(command, &|name| env::var_os(name))));
     let reply = served.unwrap_or_else(|panic| {
-        let error = Error::new(Code::Internal, what_panicked(&*panic)).context("springline panicked, which is a defect of it");
+        let error =
+            Error::new(Code::Internal, what_panicked(&*panic)).context("springline panicked, which is a defect of it");
         cni::Reply { stdout: Some(cni::error_document(&error, Version::LATEST)), failed: true, unless_printed: None }
     });
     if let Some(document) = &reply.stdout

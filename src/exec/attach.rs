@@ -5,8 +5,8 @@ use super::{Container, Engine};
 use crate::error::{Code, Error, Result};
 use crate::ipam::{self, Delegate, Wishes};
 use crate::kernel::Netns;
-use crate::model::{Address, Attachment, ContainerRoute, Dns, Ipam};
-use crate::plan::{self, Facts, NetnsIdentity, Object, Outcome, Plan, Record, Step};
+use crate::model::{Assigned, Attachment, AttachmentKey, Ipam, Mode, Outcome};
+use crate::plan::{self, Facts, NetnsIdentity, Object, Plan, Record, Step};
 
 /// An attachment to be made.
 pub struct AttachRequest {
@@ -21,18 +21,7 @@ pub struct AttachRequest {
 }
 
 /// Reads what a delegated IPAM plugin printed.
-pub type ReadDelegated = Box<dyn Fn(&[u8]) -> Result<Delegated>>;
-
-/// What a delegated IPAM plugin gave.
-#[derive(Debug, Clone, Default)]
-pub struct Delegated {
-    /// Addresses.
-    pub addresses: Vec<Address>,
-    /// Routes inside the container; `None`: default routes.
-    pub routes: Option<Vec<ContainerRoute>>,
-    /// Name servers.
-    pub dns: Dns,
-}
+pub type ReadDelegated = Box<dyn Fn(&[u8]) -> Result<Assigned>>;
 
 impl Engine {
     /// Makes an attachment, whole or not at all.
@@ -109,11 +98,7 @@ impl Adding<'_> {
 
     /// With a delegate, the link comes first: `dhcp` asks through it. The delegate is called without the
     /// state lock, for it may take long; then a second plan adds what is missing.
-    async fn with_delegate(
-        &mut self,
-        delegate: Delegate,
-        read: ReadDelegated,
-    ) -> Result<Outcome> {
+    async fn with_delegate(&mut self, delegate: Delegate, read: ReadDelegated) -> Result<Outcome> {
         let delegation = delegate.delegation.clone();
         let step = Step::Add(Object::Delegation(delegation.plugin.clone()));
         let (first, first_outcome) = self.plan().await?;
@@ -147,8 +132,8 @@ impl Adding<'_> {
         let facts = self.engine.facts_to_attach(self.container, &self.attachment).await?;
         let plan = plan::attach(&self.attachment, &facts)?;
         let bridge = match &self.attachment.network.mode {
-            crate::model::Mode::Bridged(bridge) => facts.host_link(&bridge.name).and_then(|link| link.mac),
-            crate::model::Mode::Routed(_) => None,
+            Mode::Bridged(bridge) => facts.host_link(&bridge.name).and_then(|link| link.mac),
+            Mode::Routed(_) => None,
         };
         let outcome = plan::outcome(&self.attachment, &plan, bridge);
         self.before.get_or_insert(facts);
@@ -226,12 +211,7 @@ impl Engine {
     }
 
     /// Chooses addresses; if a range is full, of dead attachments' too.
-    async fn choose(
-        &self,
-        key: &crate::model::AttachmentKey,
-        ipam: &Ipam,
-        wishes: &Wishes,
-    ) -> Result<ipam::Chosen> {
+    async fn choose(&self, key: &AttachmentKey, ipam: &Ipam, wishes: &Wishes) -> Result<ipam::Chosen> {
         match ipam::choose(&self.store, key, ipam, wishes) {
             Err(full) if full.code == Code::TryAgainLater => {
                 if self.reclaim(key, ipam).await? == 0 {

@@ -46,7 +46,8 @@ impl Drift {
     pub fn refuse(&self) -> Result<()> {
         if self.other_netns {
             let why = format!("it was made in {}, which was another namespace", self.record.netns.path);
-            return Err(Error::new(Code::Drift, why).context(format!("attachment {} is not in this namespace", self.record.key)));
+            return Err(Error::new(Code::Drift, why)
+                .context(format!("attachment {} is not in this namespace", self.record.key)));
         }
         if self.missing.is_empty() {
             return Ok(());

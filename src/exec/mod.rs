@@ -14,7 +14,7 @@ mod status;
 
 use std::fs;
 
-pub use attach::{AttachRequest, Delegated, ReadDelegated};
+pub use attach::{AttachRequest, ReadDelegated};
 pub use check::Drift;
 
 use crate::error::{Code, Coded, Error, Result};

@@ -39,18 +39,21 @@ impl Engine {
         if attachment.network.mtu == Mtu::Auto {
             destinations.extend(NOWHERE);
         }
-        let names: Vec<IfName> = [Some(attachment.host_link.clone()), shared_link(attachment)].into_iter().flatten().collect();
+        let names: Vec<IfName> =
+            [Some(attachment.host_link.clone()), shared_link(attachment)].into_iter().flatten().collect();
         let (views, mut answers) = self.host.look_up(&names, &destinations).await?;
         let uplinks = answers.split_off(prefixes.len());
         let mut found: Vec<(IpNet, FibAnswer)> =
             prefixes.iter().copied().zip(answers).filter_map(|(asked, answer)| Some((asked, answer?))).collect();
         found.extend(self.look_into_tables(attachment, &prefixes).await?);
-        let uplink = uplinks.iter().flatten().find(|answer| answer.dst.prefix_len() == 0).and_then(|answer| answer.link);
+        let uplink =
+            uplinks.iter().flatten().find(|answer| answer.dst.prefix_len() == 0).and_then(|answer| answer.link);
         let indices: BTreeSet<u32> = found.iter().filter_map(|(_, answer)| answer.link).chain(uplink).collect();
         let links = self.host.look_up_indices(&indices.into_iter().collect::<Vec<_>>()).await?;
         let by_index = |index: u32| links.iter().find(|view| view.index == index);
         facts.uplink_mtu = uplink.and_then(by_index).map(|view| view.link.mtu);
-        facts.fib = found.iter().map(|(asked, answer)| fib_match(*asked, answer, answer.link.and_then(by_index))).collect();
+        facts.fib =
+            found.iter().map(|(asked, answer)| fib_match(*asked, answer, answer.link.and_then(by_index))).collect();
         for view in views.into_iter().flatten() {
             self.observe_link(&mut facts.host, view).await?;
         }
@@ -112,7 +115,8 @@ impl Engine {
         // Looked at only when forwarding is about to be turned on: a host may have a full BGP table.
         if facts.host.sysctls.get(plan::FORWARDING[1].1).is_some_and(|value| value == "0") {
             let routes = self.host.fib(Family::V6, Route::MAIN, None).await?;
-            let learnt = routes.iter().filter(|route| route.dst.prefix_len() == 0 && route.protocol == ROUTER_ADVERTISEMENT);
+            let learnt =
+                routes.iter().filter(|route| route.dst.prefix_len() == 0 && route.protocol == ROUTER_ADVERTISEMENT);
             let indices: BTreeSet<u32> = learnt.filter_map(|route| route.link).collect();
             for view in self.host.look_up_indices(&indices.into_iter().collect::<Vec<_>>()).await? {
                 let key = format!("ipv6/conf/{}/accept_ra", view.name);
@@ -241,7 +245,11 @@ async fn observe_steps(facts: &mut Facts, record: &Record, side: Side, endpoint:
     Ok(())
 }
 
-async fn observe_container(facts: &mut Facts, container: &Container, attachment: &Attachment) -> Result<(), KernelError> {
+async fn observe_container(
+    facts: &mut Facts,
+    container: &Container,
+    attachment: &Attachment,
+) -> Result<(), KernelError> {
     let endpoint = &container.endpoint;
     let ifname = &attachment.key.ifname;
     let views = endpoint.links(None).await?;

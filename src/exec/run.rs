@@ -41,7 +41,15 @@ enum Channel {
 
 impl<'a> Run<'a> {
     pub(super) fn new(engine: &'a Engine, key: &'a AttachmentKey, container: Option<&'a Container>) -> Self {
-        Self { engine, key, container, record: None, delegate: None, delegated: Vec::new(), done: Vec::new(), lock: None,
+        Self {
+            engine,
+            key,
+            container,
+            record: None,
+            delegate: None,
+            delegated: Vec::new(),
+            done: Vec::new(),
+            lock: None,
             caller_has_lock: false,
         }
     }
@@ -105,7 +113,9 @@ impl<'a> Run<'a> {
         match (side, self.container) {
             (Side::Host, _) => Ok(&self.engine.host),
             (Side::Container, Some(container)) => Ok(&container.endpoint),
-            (Side::Container, None) => Err(Error::new(Code::Internal, "a step inside the container without the container")),
+            (Side::Container, None) => {
+                Err(Error::new(Code::Internal, "a step inside the container without the container"))
+            }
         }
     }
 

@@ -23,7 +23,9 @@ impl Engine {
             if used >= total {
                 let ranges: Vec<String> = set.0.iter().map(|range| format!("{}-{}", range.start, range.end)).collect();
                 let why = format!("{used} used of {total} total in {}", ranges.join(", "));
-                return Err(Error::new(Code::Unavailable, why).context(format!("no free address in network {}", network.name)));
+                return Err(
+                    Error::new(Code::Unavailable, why).context(format!("no free address in network {}", network.name))
+                );
             }
         }
         Ok(())
@@ -57,7 +59,9 @@ impl Engine {
             let value = self.host.sysctls.read(key).unwrap_or_default();
             if value != "1" {
                 let why = format!("forwarding is \"require\", and net/{key} is {value:?} ({family:?})");
-                return Err(Error::new(Code::Unavailable, why).context(format!("network {} cannot be served", network.name)));
+                return Err(
+                    Error::new(Code::Unavailable, why).context(format!("network {} cannot be served", network.name))
+                );
             }
         }
         Ok(())

@@ -99,9 +99,15 @@ fn silent() -> Reply {
 
 fn read_stdin() -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    io::stdin().lock().take(MAX_STDIN + 1).read_to_end(&mut bytes).coded(Code::Io, || "read the configuration from stdin")?;
+    io::stdin()
+        .lock()
+        .take(MAX_STDIN + 1)
+        .read_to_end(&mut bytes)
+        .coded(Code::Io, || "read the configuration from stdin")?;
     if bytes.len() as u64 > MAX_STDIN {
-        return Err(Error::new(Code::Decode, format!("more than {MAX_STDIN} bytes")).context("error unmarshall network config"));
+        return Err(
+            Error::new(Code::Decode, format!("more than {MAX_STDIN} bytes")).context("error unmarshall network config")
+        );
     }
     Ok(bytes)
 }
@@ -123,7 +129,8 @@ fn read_without_waiting() -> Vec<u8> {
 
 fn version_document(stdin: &[u8]) -> Value {
     let asked = serde_json::from_slice::<Value>(stdin).ok();
-    let asked = asked.and_then(|value| Some(value.get("cniVersion")?.as_str()?.to_owned())).filter(|text| !text.is_empty());
+    let asked =
+        asked.and_then(|value| Some(value.get("cniVersion")?.as_str()?.to_owned())).filter(|text| !text.is_empty());
     let version = asked.unwrap_or_else(|| Version::LATEST.as_str().to_owned());
     json!({ "cniVersion": version, "supportedVersions": Version::ALL.map(Version::as_str) })
 }
@@ -165,7 +172,8 @@ impl Call {
         let runtime = config.runtime()?;
         let network = config.to_network(&self.base.name, &runtime, &exec::host_seed())?;
         request::refuse_what_the_version_cannot_say(self.base.version, &network, self.foreign_ipam().is_some())?;
-        let earlier = self.base.prev_result().map(|value| ResultDocument::parse(value, self.base.version)).transpose()?;
+        let earlier =
+            self.base.prev_result().map(|value| ResultDocument::parse(value, self.base.version)).transpose()?;
         let asked = request::asked(&config, &runtime, &self.env.args)?;
         let attachment = request::attachment(key.clone(), &self.env.netns, network, asked.mac, &exec::host_seed())?;
         let context = DelegateContext::Attachment(key.clone(), self.env.netns.clone());
@@ -187,7 +195,8 @@ impl Call {
     fn check(&self) -> Result<()> {
         let key = self.key()?;
         let previous = self.base.prev_result().ok_or_else(|| {
-            Error::new(Code::InvalidConfig, "CHECK compares with the result of ADD").context("Required prevResult missing")
+            Error::new(Code::InvalidConfig, "CHECK compares with the result of ADD")
+                .context("Required prevResult missing")
         })?;
         let previous = ResultDocument::parse(previous, self.base.version)?;
         let drift = with_runtime(async {
@@ -229,12 +238,12 @@ impl Call {
     }
 
     fn gc(&self) -> Result<()> {
-        let valid = self.base.valid_attachments()?.map(|list| {
-            list.into_iter().map(|entry| (entry.container, entry.ifname)).collect::<BTreeSet<_>>()
-        });
-        let collected = with_runtime(async {
-            Engine::open(Store::open()?)?.collect(&self.base.name, valid.as_ref()).await
-        });
+        let valid = self
+            .base
+            .valid_attachments()?
+            .map(|list| list.into_iter().map(|entry| (entry.container, entry.ifname)).collect::<BTreeSet<_>>());
+        let collected =
+            with_runtime(async { Engine::open(Store::open()?)?.collect(&self.base.name, valid.as_ref()).await });
         let forwarded = self.foreign_ipam().map_or(Ok(()), |plugin| self.forward(plugin, "GC"));
         collected.and(forwarded)
     }

@@ -40,9 +40,13 @@ pub fn choose(store: &Store, key: &AttachmentKey, ipam: &Ipam, wishes: &Wishes) 
     let (inside, outside): (Vec<IpNet>, Vec<IpNet>) =
         wishes.requested.iter().partition(|wish| choice.range_of(wish.addr()).is_some());
     if let (Some(stray), false) = (outside.first(), ranges.is_empty()) {
-        let all: Vec<String> = ranges.iter().flat_map(|set| &set.0).map(|range| format!("{}-{}", range.start, range.end)).collect();
-        return Err(Error::new(Code::InvalidConfig, format!("the ranges are {}", all.join(", ")))
-            .context(format!("requested address {} is not in the ranges of network {}", stray.addr(), key.network)));
+        let all: Vec<String> =
+            ranges.iter().flat_map(|set| &set.0).map(|range| format!("{}-{}", range.start, range.end)).collect();
+        return Err(Error::new(Code::InvalidConfig, format!("the ranges are {}", all.join(", "))).context(format!(
+            "requested address {} is not in the ranges of network {}",
+            stray.addr(),
+            key.network
+        )));
     }
     for set in ranges {
         choice.take_one(set, &inside, &wishes.previous)?;
@@ -104,9 +108,10 @@ impl Choice<'_> {
     }
 
     fn is_available(&self, set: &RangeSet, address: IpAddr) -> bool {
-        let reserved = set.0.iter().any(|range| {
-            range.gateway == Some(address) || range.exclude.iter().any(|net| net.contains(&address))
-        });
+        let reserved = set
+            .0
+            .iter()
+            .any(|range| range.gateway == Some(address) || range.exclude.iter().any(|net| net.contains(&address)));
         !reserved && self.refuse_leased(address).is_ok()
     }
 

@@ -62,7 +62,11 @@ impl Delegate {
             let _ = stdin.write_all(config.as_bytes());
         }
         let output = child.wait_with_output().coded(Code::Delegate, doing)?;
-        if output.status.success() { Ok(output.stdout) } else { Err(failure(plugin, verb, &output.stdout, output.status)) }
+        if output.status.success() {
+            Ok(output.stdout)
+        } else {
+            Err(failure(plugin, verb, &output.stdout, output.status))
+        }
     }
 }
 

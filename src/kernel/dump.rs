@@ -39,7 +39,8 @@ impl Endpoint {
     pub async fn look_up_indices(&self, indices: &[u32]) -> Result<Vec<LinkView>, KernelError> {
         let requests: Vec<Request> = indices.iter().map(|index| link::get_index(*index)).collect();
         let answers = self.socket.batch(requests).await?;
-        let views: Vec<LinkView> = answers.into_iter().filter_map(|answer| LinkView::from_answer(answer).ok()).collect();
+        let views: Vec<LinkView> =
+            answers.into_iter().filter_map(|answer| LinkView::from_answer(answer).ok()).collect();
         for view in &views {
             self.learn(&view.name, view.index);
         }
@@ -86,7 +87,8 @@ impl Endpoint {
     /// The routes through one link, in the given tables.
     pub async fn routes_of(&self, name: &IfName, index: u32, tables: &[u32]) -> Result<Vec<Route>, KernelError> {
         let mut routes = Vec::new();
-        for (family, table) in Family::BOTH.iter().flat_map(|family| tables.iter().map(move |table| (*family, *table))) {
+        for (family, table) in Family::BOTH.iter().flat_map(|family| tables.iter().map(move |table| (*family, *table)))
+        {
             let found = self.fib(family, table, Some(index)).await?;
             routes.extend(found.iter().map(|route| route.to_route(name)));
         }

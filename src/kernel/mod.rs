@@ -19,7 +19,8 @@ pub(crate) use address::{add as add_address, delete as delete_address};
 pub use endpoint::Endpoint;
 pub use link::LinkView;
 pub(crate) use link::{
-    create_bridge, create_holder, create_veth, get as get_link, set_address_generation, set_alias, set_mac, set_port, set_state,
+    create_bridge, create_holder, create_veth, get as get_link, set_address_generation, set_alias, set_mac, set_port,
+    set_state,
 };
 pub use netns::{Netns, NetnsError};
 pub use remove::remove_link;

@@ -8,6 +8,7 @@ mod attachment;
 mod mac;
 mod name;
 mod network;
+mod outcome;
 
 pub use address::{Addressing, Family, HostRoutes, InvalidPrefix, parse_address, parse_network, single};
 pub use attachment::{Address, Attachment, AttachmentKey, LINK_GROUP, Lease, RingSlot};
@@ -17,3 +18,4 @@ pub use network::{
     Bridge, ContainerRoute, Dns, FixedAddress, Forwarding, Gateway, Interconnect, Ipam, Mode, Mtu, Network, Range,
     RangeSet, RoutedNetwork,
 };
+pub use outcome::{Assigned, Outcome, OutcomeAddress, OutcomeLink};

@@ -54,7 +54,8 @@ impl Attachment {
             Mode::Routed(gateway) => {
                 let gateways = Family::BOTH.into_iter().filter(|family| self.uses(*family));
                 let via = gateways.filter_map(|family| routed::next_hop_of_container(gateway, family));
-                via.chain(routed::host_routes(self, gateway).iter().filter_map(|route| route.via)).any(|via| via.is_ipv6())
+                via.chain(routed::host_routes(self, gateway).iter().filter_map(|route| route.via))
+                    .any(|via| via.is_ipv6())
             }
             Mode::Bridged(_) => false,
         };
@@ -67,7 +68,9 @@ fn refuse_taken_names(attachment: &Attachment, facts: &Facts) -> Result<()> {
     let ours = facts.host_link(&attachment.host_link).is_some_and(|link| link.alias == Some(key.alias()));
     if let Some(link) = facts.container.links.get(&key.ifname).filter(|_| !ours) {
         let what = format!("{} already exists in {} ({:?}, mtu {})", key.ifname, attachment.netns, link.kind, link.mtu);
-        return Err(Error::new(Code::InvalidEnvironment, what).context(format!("cannot create interface {}", key.ifname)));
+        return Err(
+            Error::new(Code::InvalidEnvironment, what).context(format!("cannot create interface {}", key.ifname))
+        );
     }
     match facts.host_link(&attachment.host_link).filter(|_| !ours) {
         Some(link) => {

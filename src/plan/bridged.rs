@@ -45,7 +45,9 @@ fn mtus(builder: &Builder<'_>, attachment: &Attachment, bridge: &Bridge) -> Resu
         (Some(link), Mtu::Fixed(mtu)) if mtu <= link.mtu => Ok((link.mtu, mtu)),
         (Some(link), Mtu::Fixed(mtu)) => {
             let why = format!("mtu {mtu} is more than bridge {} carries ({})", bridge.name, link.mtu);
-            Err(Error::new(Code::InvalidConfig, why).context("invalid configuration").hint("raise the bridge's MTU first"))
+            Err(Error::new(Code::InvalidConfig, why)
+                .context("invalid configuration")
+                .hint("raise the bridge's MTU first"))
         }
         (None, Mtu::Fixed(mtu)) => Ok((mtu, mtu)),
         (None, Mtu::Auto) => {
@@ -82,11 +84,8 @@ fn use_bridge(builder: &mut Builder<'_>, bridge: &Bridge, mtu: u32) -> Result<bo
 
 /// Puts the gateway of each address's range on the bridge, beside whatever is there.
 fn hold_gateways(builder: &mut Builder<'_>, attachment: &Attachment, bridge: &Bridge) -> Result<()> {
-    let gateways: Vec<IpNet> = attachment
-        .addresses
-        .iter()
-        .filter_map(|address| Some(with_length_of(address.gateway?, address.net)))
-        .collect();
+    let gateways: Vec<IpNet> =
+        attachment.addresses.iter().filter_map(|address| Some(with_length_of(address.gateway?, address.net))).collect();
     let in_use = |family: Family| gateways.iter().any(|gateway| gateway.family() == family);
     forwarding::plan(builder, attachment.network.forwarding, in_use)?;
     for net in gateways {

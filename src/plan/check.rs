@@ -26,9 +26,11 @@ fn is_checked(step: &Step) -> bool {
 
 fn holds_loosely(step: &Step, facts: &Facts) -> bool {
     match step {
-        Step::Add(Object::Route(Side::Container, wanted)) => facts.container.routes.iter().any(|there| {
-            there.dst == wanted.dst && there.link == wanted.link && there.via == wanted.via
-        }),
+        Step::Add(Object::Route(Side::Container, wanted)) => facts
+            .container
+            .routes
+            .iter()
+            .any(|there| there.dst == wanted.dst && there.link == wanted.link && there.via == wanted.via),
         Step::Add(Object::Veth(veth)) => facts.holds(step) && facts.container.links.contains_key(&veth.peer),
         _ => facts.holds(step),
     }

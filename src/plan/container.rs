@@ -105,8 +105,10 @@ fn to_route(attachment: &Attachment, asked: &ContainerRoute) -> Result<Route> {
         None => match attachment.next_hop(family) {
             Some(gateway) => Some(gateway),
             None => {
-                let why = format!("route to {} has no next hop, and the network has no gateway of that family", asked.dst);
-                return Err(Error::new(Code::InvalidConfig, why).context("invalid configuration: ipam.routes")
+                let why =
+                    format!("route to {} has no next hop, and the network has no gateway of that family", asked.dst);
+                return Err(Error::new(Code::InvalidConfig, why)
+                    .context("invalid configuration: ipam.routes")
                     .hint("give the route a \"gw\", or \"scope\": 253 if the destination is on the link"));
             }
         },
@@ -141,7 +143,8 @@ fn source(attachment: &Attachment, family: Family) -> Option<std::net::IpAddr> {
 /// there first keeps carrying the traffic, and ours takes over when it goes.
 fn behind_others(builder: &Builder<'_>, route: Route) -> Route {
     let others = builder.facts.container.routes.iter();
-    let others = others.filter(|other| (&other.dst, other.table) == (&route.dst, route.table) && other.link != route.link);
+    let others =
+        others.filter(|other| (&other.dst, other.table) == (&route.dst, route.table) && other.link != route.link);
     let worst = others.map(Route::effective_metric).max();
     match worst {
         Some(worst) if worst >= route.effective_metric() => Route { metric: worst.saturating_add(100), ..route },

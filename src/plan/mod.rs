@@ -30,9 +30,9 @@ pub use check::drift;
 pub use conflict::{routed_prefixes, wanted_prefixes};
 pub use facts::{Facts, FibMatch, Link, LinkKind, Namespace, RouteKind, Users};
 pub use forwarding::FORWARDING;
-pub use outcome::{Outcome, OutcomeAddress, OutcomeLink, outcome};
-pub use routed::holder_name;
+pub use outcome::outcome;
 pub use record::{Delegation, NetnsIdentity, Record};
+pub use routed::holder_name;
 pub use step::{
     BridgeLink, Holder, LinkAddress, Object, Port, Route, Setting, Shared, Side, Step, Sysctl, Veth, owner_of_alias,
 };

@@ -1,48 +1,12 @@
-//! What ADD reports, in no version's spelling.
-
-use std::net::IpAddr;
+//! What a plan, once it has run, will have brought about.
 
 use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
 
 use super::Plan;
 use super::step::{Object, Step};
-use crate::model::{Addressing, Attachment, ContainerRoute, Dns, Family, Gateway, Mac, Mode, single};
-
-/// The result of an attachment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Outcome {
-    /// The links: a bridge if there is one, the host side, and last the container's.
-    pub links: Vec<OutcomeLink>,
-    /// The container's addresses.
-    pub addresses: Vec<OutcomeAddress>,
-    /// The container's routes.
-    pub routes: Vec<ContainerRoute>,
-    /// Name servers.
-    pub dns: Dns,
-}
-
-/// A link of the attachment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OutcomeLink {
-    /// Its name.
-    pub name: String,
-    /// Its MAC.
-    pub mac: Option<Mac>,
-    /// Its MTU in bytes.
-    pub mtu: u32,
-    /// The container's namespace; `None` for a link of the host.
-    pub netns: Option<String>,
-}
-
-/// An address of the container's.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OutcomeAddress {
-    /// The address with its prefix length.
-    pub net: IpNet,
-    /// Its gateway, if it is of the same family.
-    pub gateway: Option<IpAddr>,
-}
+use crate::model::{
+    Addressing, Attachment, ContainerRoute, Gateway, Mac, Mode, Outcome, OutcomeAddress, OutcomeLink, single,
+};
 
 /// What to report once `plan` has run. `bridge` is the bridge's MAC as the kernel has it.
 #[must_use]
@@ -82,9 +46,9 @@ fn addresses(attachment: &Attachment) -> Vec<OutcomeAddress> {
                 Gateway::Interconnect(nets) => nets.as_slice(),
                 _ => &[],
             };
-            let interconnects = interconnects.iter().map(|net| {
-                with_gateway(IpNet::new(net.container, net.net.prefix_len()).unwrap_or(net.net))
-            });
+            let interconnects = interconnects
+                .iter()
+                .map(|net| with_gateway(IpNet::new(net.container, net.net.prefix_len()).unwrap_or(net.net)));
             own.chain(interconnects).collect()
         }
     }
@@ -110,12 +74,4 @@ fn routes(plan: &Plan, attachment: &Attachment) -> Vec<ContainerRoute> {
         }
     });
     planned.collect()
-}
-
-impl Outcome {
-    /// The first address of a family, which is the one that the container is known by.
-    #[must_use]
-    pub fn address_of(&self, family: Family) -> Option<IpAddr> {
-        self.addresses.iter().map(|address| address.net.addr()).find(|address| address.family() == family)
-    }
 }

@@ -2,9 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::outcome::Outcome;
 use super::step::Step;
-use crate::model::AttachmentKey;
+use crate::model::{AttachmentKey, Outcome};
 
 /// The record of one attachment: `attachments/<network>/<container>/<ifname>.json` below the state directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -88,7 +88,8 @@ fn wait_for(file: &File, path: &Path, what: &str) -> Result<()> {
                 return Err(error).coded(Code::Io, || format!("lock {}", path.display()));
             }
             Err(TryLockError::WouldBlock) if Instant::now() >= deadline => {
-                let holder = holder_of(file).map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
+                let holder =
+                    holder_of(file).map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
                 let why = format!("{holder} holds {} for more than {} s", path.display(), PATIENCE.as_secs());
                 return Err(Error::new(Code::TryAgainLater, why).context(format!("{what} is locked")));
             }

@@ -79,7 +79,9 @@ impl<'a> Numbering<'a> {
             for net in range.exclude.iter().copied().chain(gateway) {
                 let first = net.network().max(range.start);
                 let last = net.broadcast().min(range.end);
-                if first <= last && let Some(first) = self.index(first) {
+                if first <= last
+                    && let Some(first) = self.index(first)
+                {
                     reserved.push(first..=self.index(last).unwrap_or(self.size - 1));
                 }
             }
@@ -176,9 +178,9 @@ impl Ring {
             let count = ((to.div_ceil(8) - at) as usize).min(PAGE);
             self.file.read_exact_at(&mut page[..count], HEADER + u64::from(at))?;
             for (byte, bits) in (at..).zip(&page[..count]) {
-                let free = (0..8).map(|bit| byte * 8 + bit).find(|index| {
-                    *index >= from && *index < to && bits & (1 << (index % 8)) == 0
-                });
+                let free = (0..8)
+                    .map(|bit| byte * 8 + bit)
+                    .find(|index| *index >= from && *index < to && bits & (1 << (index % 8)) == 0);
                 if *bits != 0xff && free.is_some() {
                     return Ok(free);
                 }

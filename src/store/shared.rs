@@ -31,7 +31,8 @@ impl Store {
         let dir = self.shared_dir(shared);
         self.make_dir(&dir)?;
         let path = dir.join(stake_name(key));
-        atomic::replace(&path, key.to_string().as_bytes(), false).coded(Code::Io, || format!("write {}", path.display()))
+        atomic::replace(&path, key.to_string().as_bytes(), false)
+            .coded(Code::Io, || format!("write {}", path.display()))
     }
 
     /// Gives a stake up, and removes what the last one leaves empty.

@@ -42,12 +42,15 @@ impl Base {
         let text = |key: &str| match document.get(key) {
             None | Some(Value::Null) => Ok(""),
             Some(Value::String(text)) => Ok(text.as_str()),
-            Some(other) => Err(Error::new(Code::Decode, format!("{key} is {other}, not a string")).context(unmarshall())),
+            Some(other) => {
+                Err(Error::new(Code::Decode, format!("{key} is {other}, not a string")).context(unmarshall()))
+            }
         };
         let name = match text("name")? {
             "" => return Err(Error::new(Code::InvalidConfig, "missing network name")),
             name => NetworkName::parse(name).map_err(|why| {
-                Error::new(Code::InvalidConfig, format!("{name}: {why}")).context("invalid characters found in network name")
+                Error::new(Code::InvalidConfig, format!("{name}: {why}"))
+                    .context("invalid characters found in network name")
             })?,
         };
         let version = negotiate(text("cniVersion")?, verb)?;

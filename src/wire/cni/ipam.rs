@@ -181,9 +181,8 @@ impl RangeKey {
             None if tiny => None,
             None => Some(first.0),
         };
-        let exclude = self.exclude.iter().map(|text| {
-            parse_network(text).map_err(|why| invalid("ipam.ranges.exclude", why))
-        });
+        let exclude =
+            self.exclude.iter().map(|text| parse_network(text).map_err(|why| invalid("ipam.ranges.exclude", why)));
         Ok(Range { subnet, start, end, gateway, exclude: exclude.collect::<Result<_>>()? })
     }
 }

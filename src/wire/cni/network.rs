@@ -49,7 +49,11 @@ impl Config {
         let off = |value: &Value| matches!(value, Value::Null | Value::Bool(false));
         for (key, value) in [("masquerade", &self.masquerade), ("ipMasq", &self.ip_masq)] {
             if let Some(value) = value.as_ref().filter(|value| !off(value)) {
-                return Err(unknown::not_in_this_version(key, value, "masquerade the addresses with a rule of your own"));
+                return Err(unknown::not_in_this_version(
+                    key,
+                    value,
+                    "masquerade the addresses with a rule of your own",
+                ));
             }
         }
         if self.anti_spoof == Some(true) {
@@ -64,7 +68,9 @@ impl Config {
             return Err(unknown::not_in_this_version("runtimeConfig.portMappings", port, instead));
         }
         let rates = runtime.bandwidth.iter().flatten();
-        if let Some((key, value)) = rates.into_iter().find(|(key, value)| key.ends_with("rate") && value.as_f64() != Some(0.0)) {
+        if let Some((key, value)) =
+            rates.into_iter().find(|(key, value)| key.ends_with("rate") && value.as_f64() != Some(0.0))
+        {
             let instead = "chain the bandwidth plugin behind springline, and declare the capability there";
             return Err(unknown::not_in_this_version("runtimeConfig.bandwidth", &format!("{key}={value}"), instead));
         }
@@ -73,9 +79,13 @@ impl Config {
 
     fn mode(&self, seed: &str) -> Result<Mode> {
         match (self.mode, &self.gateway, &self.bridge) {
-            (ModeKey::Routed, _, Some(_)) => Err(invalid("bridge", "belongs to mode \"bridged\", this network is routed")),
-            (ModeKey::Bridged, Some(_), _) => Err(invalid("gateway", "belongs to mode \"routed\", this network is bridged")
-                .hint("a bridged network's gateway is that of its ranges: ipam.ranges[][].gateway")),
+            (ModeKey::Routed, _, Some(_)) => {
+                Err(invalid("bridge", "belongs to mode \"bridged\", this network is routed"))
+            }
+            (ModeKey::Bridged, Some(_), _) => {
+                Err(invalid("gateway", "belongs to mode \"routed\", this network is bridged")
+                    .hint("a bridged network's gateway is that of its ranges: ipam.ranges[][].gateway"))
+            }
             (ModeKey::Bridged, None, _) if !self.routes.is_empty() => {
                 Err(invalid("routes", "belongs to mode \"routed\", this network is bridged"))
             }
@@ -88,9 +98,8 @@ impl Config {
 
     fn host_routes_model(&self) -> Result<HostRoutes> {
         let key = &self.host_routes;
-        let narrow = |name: &str, value: u64| {
-            u32::try_from(value).map_err(|_| invalid(name, format!("{value} is too large")))
-        };
+        let narrow =
+            |name: &str, value: u64| u32::try_from(value).map_err(|_| invalid(name, format!("{value} is too large")));
         let protocol = u8::try_from(key.protocol);
         let table = narrow("hostRoutes.table", key.table)?;
         if table == 0 || table == 255 {
@@ -99,7 +108,8 @@ impl Config {
         Ok(HostRoutes {
             table,
             metric: narrow("hostRoutes.metric", key.metric)?,
-            protocol: protocol.map_err(|_| invalid("hostRoutes.protocol", format!("{} is not in 0..255", key.protocol)))?,
+            protocol: protocol
+                .map_err(|_| invalid("hostRoutes.protocol", format!("{} is not in 0..255", key.protocol)))?,
         })
     }
 
@@ -180,7 +190,9 @@ impl RoutedNetworkKey {
             Self::Via { dst, via, .. } => (dst, via.as_ref()),
         };
         let dst = parse_network(dst).map_err(|why| invalid("routes", why))?;
-        let parse = |via: &String| via.parse::<IpAddr>().map_err(|_| invalid("routes.via", format!("{via:?} is not an IP address")));
+        let parse = |via: &String| {
+            via.parse::<IpAddr>().map_err(|_| invalid("routes.via", format!("{via:?} is not an IP address")))
+        };
         let via = via.map(parse).transpose()?;
         if via.is_some_and(|via| via.is_ipv4() && dst.family() != via.family()) {
             return Err(invalid("routes.via", format!("{dst} cannot have an IPv4 next hop")));
@@ -195,7 +207,8 @@ impl BridgeKey {
             let instead = "use a bridge of its own for each VLAN";
             return Err(unknown::not_in_this_version("bridge.vlan", &self.vlan, instead));
         }
-        let name = IfName::parse(self.name.as_deref().unwrap_or("spring0")).map_err(|why| invalid("bridge.name", why))?;
+        let name =
+            IfName::parse(self.name.as_deref().unwrap_or("spring0")).map_err(|why| invalid("bridge.name", why))?;
         Ok(Bridge {
             mac: Bridge::stable_mac(seed, &name),
             name,
@@ -213,7 +226,9 @@ impl GatewayObject {
             (None, Some(_)) => SchemeKey::Interconnect,
             (None, None) => return Err(invalid("gateway", "has neither a scheme nor a network")),
         };
-        if scheme != SchemeKey::Interconnect && (self.network.is_some() || self.host.is_some() || self.container.is_some()) {
+        if scheme != SchemeKey::Interconnect
+            && (self.network.is_some() || self.host.is_some() || self.container.is_some())
+        {
             return Err(invalid("gateway", "network, host and container belong to scheme \"interconnect\""));
         }
         if scheme != SchemeKey::Shared && self.address.is_some() {
@@ -225,7 +240,9 @@ impl GatewayObject {
             SchemeKey::None => Gateway::None,
             SchemeKey::Shared => Gateway::Shared(match &self.address {
                 None => Ipv4Addr::new(255, 255, 255, 254),
-                Some(text) => text.parse().map_err(|_| invalid("gateway.address", format!("{text:?} is not an IPv4 address")))?,
+                Some(text) => {
+                    text.parse().map_err(|_| invalid("gateway.address", format!("{text:?} is not an IPv4 address")))?
+                }
             }),
             SchemeKey::Interconnect => Gateway::Interconnect(self.interconnects()?),
         })
@@ -238,9 +255,11 @@ impl GatewayObject {
             texts.map(|text| text.parse().map_err(|_| invalid(key, format!("{text:?} is not an IP address")))).collect()
         };
         let (hosts, containers) = (chosen("gateway.host", &self.host)?, chosen("gateway.container", &self.container)?);
-        if let Some(stray) = hosts.iter().chain(&containers).find(|address| {
-            !networks.iter().any(|net| parse_network(net).is_ok_and(|net| net.contains(*address)))
-        }) {
+        if let Some(stray) = hosts
+            .iter()
+            .chain(&containers)
+            .find(|address| !networks.iter().any(|net| parse_network(net).is_ok_and(|net| net.contains(*address))))
+        {
             return Err(invalid("gateway", format!("{stray} is in none of the networks [{}]", networks.join(", "))));
         }
         let nets = networks.iter().map(|text| {

@@ -12,11 +12,10 @@ use super::ipam::ContainerRouteKey;
 use super::result::{Interface, Ip, ResultDocument};
 use super::{Args, Version};
 use crate::error::{Code, Coded, Error, Result};
-use crate::exec::Delegated;
 use crate::model::{
-    Address, Addressing, Attachment, AttachmentKey, ContainerRoute, Family, Ipam, Mac, Network, parse_address,
+    Address, Addressing, Assigned, Attachment, AttachmentKey, ContainerRoute, Family, Ipam, Mac, Network, Outcome,
+    parse_address,
 };
-use crate::plan::Outcome;
 
 /// Addresses and MAC asked for by name.
 #[derive(Debug, Default)]
@@ -59,7 +58,13 @@ pub fn asked(config: &Config, runtime: &RuntimeConfig, cni_args: &str) -> Result
 }
 
 /// The attachment that is wanted, its addresses still open.
-pub fn attachment(key: AttachmentKey, netns: &str, network: Network, mac: Option<Mac>, seed: &str) -> Result<Attachment> {
+pub fn attachment(
+    key: AttachmentKey,
+    netns: &str,
+    network: Network,
+    mac: Option<Mac>,
+    seed: &str,
+) -> Result<Attachment> {
     Attachment::new(key, netns.to_owned(), network, mac, seed).coded(Code::InvalidConfig, || "hostInterface")
 }
 
@@ -89,7 +94,7 @@ pub fn refuse_what_the_version_cannot_say(version: Version, network: &Network, d
 }
 
 /// What a delegated IPAM plugin printed.
-pub fn read_delegated(printed: &[u8], version: Version) -> Result<Delegated> {
+pub fn read_delegated(printed: &[u8], version: Version) -> Result<Assigned> {
     let what = || "result of the IPAM plugin";
     let value: Value = match printed.trim_ascii() {
         b"" => Value::Null,
@@ -104,7 +109,7 @@ pub fn read_delegated(printed: &[u8], version: Version) -> Result<Delegated> {
     });
     let routes = document.routes.iter().map(|route| lenient_route(route).to_model());
     let routes = routes.collect::<Result<Vec<ContainerRoute>>>()?;
-    Ok(Delegated {
+    Ok(Assigned {
         addresses: addresses.collect::<Result<_>>()?,
         routes: (!routes.is_empty()).then_some(routes),
         dns: document.dns.to_model(),

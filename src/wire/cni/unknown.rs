@@ -73,7 +73,13 @@ fn refuse_known<'a>(
 
 fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
     let distance = |known: &str| strsim::damerau_levenshtein(&key.to_lowercase(), &known.to_lowercase());
-    known.iter().copied().map(|known| (distance(known), known)).min().filter(|(far, _)| *far <= 3).map(|(_, known)| known)
+    known
+        .iter()
+        .copied()
+        .map(|known| (distance(known), known))
+        .min()
+        .filter(|(far, _)| *far <= 3)
+        .map(|(_, known)| known)
 }
 
 /// For keys that exist but whose value this version cannot serve: better refused than ignored.
