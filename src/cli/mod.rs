@@ -1,9 +1,69 @@
 //! The command line, one file a command.
 
+mod demo;
+mod schema;
+mod world;
+
+use std::io::{self, Write};
 use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::{Code, Coded, Error, Result};
+
+/// Moors containers to their host's network.
+///
+/// As a CNI plugin, springline is called by a container runtime, without arguments: CNI_COMMAND and its
+/// companions say what to do, the network's configuration is on stdin.
+#[derive(Debug, Parser)]
+#[command(name = "springline", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show it at work: a host and two containers in throw-away namespaces, attached, pinged, detached
+    ///
+    /// Needs root, or a kernel that lets users make user namespaces. Nothing outside of the demonstration's
+    /// own namespaces and a temporary folder is touched, and nothing is left.
+    Demo,
+    /// Print the JSON schema of the network configuration
+    Schema,
+}
 
 /// Parses the command line and runs the command.
 #[must_use]
 pub fn main() -> ExitCode {
-    ExitCode::FAILURE
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let mut out = io::stdout().lock();
+    let done = match arguments.command {
+        Command::Demo => demo::run(&mut out),
+        Command::Schema => schema::run(&mut out),
+    };
+    match done.and_then(|()| out.flush().coded(Code::Io, || "write to stdout")) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS, // `springline schema | head`
+        Err(error) => {
+            eprintln!("springline: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn is_broken_pipe(error: &Error) -> bool {
+    let cause = error.source.downcast_ref::<io::Error>();
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Writes one line.
+fn say(out: &mut impl Write, line: impl std::fmt::Display) -> Result<()> {
+    writeln!(out, "{line}").coded(Code::Io, || "write to stdout")
 }

@@ -9,6 +9,7 @@ mod dump;
 mod endpoint;
 mod link;
 mod netns;
+mod ping;
 mod remove;
 mod route;
 mod socket;
@@ -23,6 +24,7 @@ pub(crate) use link::{
     set_state,
 };
 pub use netns::{Netns, NetnsError};
+pub use ping::ping;
 pub use remove::remove_link;
 pub use route::FibAnswer;
 pub(crate) use route::{add as add_route, delete as delete_route};

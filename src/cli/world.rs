@@ -1,0 +1,133 @@
+//! The demonstration's world: a host and its containers, all in namespaces without names.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::{getegid, geteuid};
+
+use crate::error::{Code, Coded, Error, Result};
+use crate::exec::{Container, Engine};
+use crate::kernel::{self, Endpoint, KernelError};
+use crate::model::{Family, IfName};
+use crate::plan::{LinkAddress, Route};
+use crate::store::Store;
+
+/// Moves the process, which must have one thread only, into a network namespace of its own: the "host".
+/// A user who is not root gets a user namespace with it, in which they are.
+pub(super) fn enter_a_host_of_our_own() -> Result<()> {
+    let (uid, gid) = (geteuid(), getegid());
+    if uid.is_root() && unshare(CloneFlags::CLONE_NEWNET).is_ok() {
+        return Ok(());
+    }
+    let made = unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET).and_then(|()| {
+        let write = |file: &str, text: String| fs::write(format!("/proc/self/{file}"), text).map_err(|_| nix::Error::EPERM);
+        // user_namespaces(7): a user without privileges must give up setgroups() before mapping groups.
+        write("setgroups", "deny".into())?;
+        write("uid_map", format!("0 {uid} 1"))?;
+        write("gid_map", format!("0 {gid} 1"))
+    });
+    made.map_err(|errno| {
+        Error::new(Code::InvalidEnvironment, errno.to_string())
+            .context("cannot make a network namespace")
+            .hint("run it as root")
+            .hint("or let users make user namespaces (kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0)")
+    })
+}
+
+/// A folder for the state that goes with the value.
+pub(super) struct Scratch(PathBuf);
+
+impl Scratch {
+    pub(super) fn new() -> Result<Self> {
+        let path = std::env::temp_dir().join(format!("springline-demo-{}", std::process::id()));
+        fs::create_dir_all(&path).coded(Code::Io, || format!("create {}", path.display()))?;
+        Ok(Self(path))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The files below, without those that only say where allocation goes on.
+    pub(super) fn files(&self) -> BTreeSet<String> {
+        let mut files = BTreeSet::new();
+        let mut folders = vec![self.0.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+                match entry.file_type() {
+                    Ok(kind) if kind.is_dir() => folders.push(entry.path()),
+                    _ if entry.file_name().to_string_lossy().starts_with(".ring-") => {}
+                    _ => drop(files.insert(entry.path().display().to_string())),
+                }
+            }
+        }
+        files
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A host with addresses of its own, as any host has, and forwarding as `springline` would turn it on.
+pub(super) async fn furnish_host(store: Store) -> Result<Engine> {
+    let engine = Engine::open(store)?;
+    for (_, sysctl) in crate::plan::FORWARDING {
+        let written = engine.host.sysctls.write(sysctl, "1");
+        written.coded(Code::Kernel, || format!("turn on net/{sysctl} in the demonstration's own namespace"))?;
+    }
+    let lo = IfName::loopback();
+    let addresses = ["192.0.2.1/32", "2001:db8::1/128"].map(|net| net.parse::<IpNet>());
+    let mut requests = vec![kernel::set_state(1, true)];
+    for net in addresses.into_iter().flatten() {
+        requests.push(kernel::add_address(1, &LinkAddress { link: lo.clone(), net, host_scope: false }));
+    }
+    let answers = engine.host.socket.batch(requests).await;
+    answers.map_err(failed)?.into_iter().collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    Ok(engine)
+}
+
+/// What a namespace shows: its links, their addresses, and the routes of all tables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct View {
+    pub(super) links: Vec<(IfName, Option<String>)>,
+    pub(super) addresses: Vec<LinkAddress>,
+    pub(super) routes: Vec<Route>,
+}
+
+pub(super) async fn look_at(endpoint: &Endpoint) -> Result<View> {
+    view(endpoint).await.map_err(failed)
+}
+
+async fn view(endpoint: &Endpoint) -> Result<View, KernelError> {
+    let mut view = View { links: Vec::new(), addresses: Vec::new(), routes: Vec::new() };
+    for link in endpoint.links(None).await? {
+        view.addresses.extend(endpoint.addresses(&link.name, link.index).await?);
+        view.links.push((link.name, link.link.alias));
+    }
+    for family in Family::BOTH {
+        // Table 0 is all of them.
+        for route in endpoint.fib(family, 0, None).await? {
+            let link = route.link.and_then(|index| endpoint.name(index)).unwrap_or_else(IfName::loopback);
+            view.routes.push(route.to_route(&link));
+        }
+    }
+    Ok(view)
+}
+
+/// A container: a namespace and nothing else.
+pub(super) fn make_container() -> Result<(Container, String)> {
+    let netns = kernel::Netns::create().coded(Code::InvalidNetns, || "make a container's namespace")?;
+    let path = netns.path();
+    let endpoint = netns.connect().coded(Code::InvalidNetns, || "enter a container's namespace")?;
+    Ok((Container { netns, endpoint }, path))
+}
+
+fn failed(error: KernelError) -> Error {
+    Error::new(Code::Kernel, error.to_string()).context("the demonstration's own namespaces")
+}
