@@ -1,4 +1,54 @@
-//! springline
+//! Springline moors a container to its host's network.
+//!
+//! A *spring line* is the rope that holds a ship to the dock; ours is a veth pair. A container runtime hands
+//! over a configuration, a network namespace and a verb; springline creates a routed or bridged veth pair with
+//! the peer born inside the namespace, configures both sides over netlink, and returns the result: in about a
+//! millisecond, without running any other program, and leaving nothing behind.
+//!
+//! # The one idea
+//!
+//! ```text
+//! wire (CNI) ──TryFrom──▶ model::Attachment              validated, no I/O
+//!            kernel + store ──observe──▶ plan::Facts      links, addresses, routes, leases, stakes
+//! plan::attach(&Attachment, &Facts) ──▶ Vec<plan::Step>   pure; prints as the ip lines that it equals
+//!                  exec (runs steps) ──▶ journal, undo    the only place that changes the system
+//! ```
+//!
+//! One plan, many uses: ADD runs it, CHECK asks which steps do not hold, DEL runs the inverses of what the
+//! record and the facts show to be ours, GC is DEL of every attachment that is not valid any more. No verb
+//! has a second implementation. What keeps it honest:
+//!
+//! - **Record first.** The record names every step before the first one is run, and is the last thing removed.
+//!   Whoever finds it (DEL, GC, the next ADD of the same key) knows what may be there.
+//! - **Proof before removal.** A link is deleted only if its alias is ours, a lease only if it names us, a
+//!   shared object only by the last one that has a stake in it.
+//! - **Identity by cookie.** A namespace is known by `SO_NETNS_COOKIE`, for paths and inode numbers are used
+//!   again at once. DEL never looks into the container at all.
+//! - **An order that is safe at every point.** Reserve before create, host route before the container's link
+//!   is up, `accept_ra=0` before a link is up.
+//!
+//! # Floors
+//!
+//! A file imports only from floors below its own (`tests/floors.rs` reads the imports).
+//!
+//! | floor | modules | what they may do |
+//! |---|---|---|
+//! | 0 | [`model`], [`error`] | words and rules: names, MACs, prefixes, networks, attachments; no I/O |
+//! | 1 | [`wire`], [`plan`] | outsiders' documents; facts, steps, plans: pure |
+//! | 2 | [`kernel`], [`store`], [`ipam`] | netlink and namespaces; files; choosing addresses |
+//! | 3 | [`exec`] | plan → kernel and store, journal, undo |
+//! | 4 | [`front`], [`cli`] | read input, call the floors below, print |
+//!
+//! # Two decisions worth knowing
+//!
+//! *Two locks.* A verb holds its attachment's lock for its whole length, and the state lock only while it
+//! observes and changes: about a millisecond, in which nobody else can take the same address, route or bridge.
+//! A delegated IPAM plugin, which may take long, runs outside of it.
+//!
+//! *Two plans with a delegate.* `dhcp` asks through the interface, so with a delegated plugin the link comes
+//! first; when the addresses are known, a second plan against new facts adds what is missing. Nothing else is
+//! special about it: a plan contains only what does not hold yet.
+
 pub mod cli;
 pub mod error;
 pub mod exec;

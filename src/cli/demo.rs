@@ -74,7 +74,12 @@ fn milliseconds(time: Duration) -> String {
 }
 
 /// Plans and makes one attachment, the way the CNI face does.
-async fn attach(out: &mut impl Write, engine: &Engine, name: &'static str, config: &serde_json::Value) -> Result<Guest> {
+async fn attach(
+    out: &mut impl Write,
+    engine: &Engine,
+    name: &'static str,
+    config: &serde_json::Value,
+) -> Result<Guest> {
     let (container, path) = world::make_container()?;
     let base = Base::parse(config.to_string().as_bytes(), Verb::Add)?;
     let network = Config::parse(&base)?.to_network(&base.name, &RuntimeConfig::default(), "")?;
@@ -157,9 +162,16 @@ fn ping_from(guest: &Guest, to: IpAddr) -> Result<Duration> {
 type HostState = (View, std::collections::BTreeSet<String>);
 
 /// Compares the host's state with what it was, and looks into the containers.
-async fn prove_nothing_is_left(out: &mut impl Write, before: &HostState, after: &HostState, guests: &[Guest]) -> Result<()> {
+async fn prove_nothing_is_left(
+    out: &mut impl Write,
+    before: &HostState,
+    after: &HostState,
+    guests: &[Guest],
+) -> Result<()> {
     if before != after {
-        return Err(Error::new(Code::Internal, format!("before: {before:?}; after: {after:?}")).context("something is left"));
+        return Err(
+            Error::new(Code::Internal, format!("before: {before:?}; after: {after:?}")).context("something is left")
+        );
     }
     for guest in guests {
         let view = world::look_at(&guest.container.endpoint).await?;
@@ -170,5 +182,11 @@ async fn prove_nothing_is_left(out: &mut impl Write, before: &HostState, after: 
     }
     let (view, files) = after;
     let (links, addresses, routes) = (view.links.len(), view.addresses.len(), view.routes.len());
-    say(out, format!("nothing is left: the host has the same {links} link, {addresses} addresses, {routes} routes (all tables), {} files as before", files.len()))
+    say(
+        out,
+        format!(
+            "nothing is left: the host has the same {links} link, {addresses} addresses, {routes} routes (all tables), {} files as before",
+            files.len()
+        ),
+    )
 }

@@ -13,8 +13,8 @@ use crate::error::{Code, Coded, Error, Result};
 
 /// Moors containers to their host's network.
 ///
-/// As a CNI plugin, springline is called by a container runtime, without arguments: CNI_COMMAND and its
-/// companions say what to do, the network's configuration is on stdin.
+/// As a CNI plugin, springline is called by a container runtime, without arguments: the variables
+/// `CNI_COMMAND` and its companions say what to do, the network's configuration is on stdin.
 #[derive(Debug, Parser)]
 #[command(name = "springline", version, arg_required_else_help = true)]
 struct Arguments {

@@ -23,7 +23,8 @@ pub(super) fn enter_a_host_of_our_own() -> Result<()> {
         return Ok(());
     }
     let made = unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET).and_then(|()| {
-        let write = |file: &str, text: String| fs::write(format!("/proc/self/{file}"), text).map_err(|_| nix::Error::EPERM);
+        let write =
+            |file: &str, text: String| fs::write(format!("/proc/self/{file}"), text).map_err(|_| nix::Error::EPERM);
         // user_namespaces(7): a user without privileges must give up setgroups() before mapping groups.
         write("setgroups", "deny".into())?;
         write("uid_map", format!("0 {uid} 1"))?;
@@ -82,7 +83,7 @@ pub(super) async fn furnish_host(store: Store) -> Result<Engine> {
         written.coded(Code::Kernel, || format!("turn on net/{sysctl} in the demonstration's own namespace"))?;
     }
     let lo = IfName::loopback();
-    let addresses = ["192.0.2.1/32", "2001:db8::1/128"].map(|net| net.parse::<IpNet>());
+    let addresses = ["192.0.2.1/32", "2001:db8::1/128"].map(str::parse::<IpNet>);
     let mut requests = vec![kernel::set_state(1, true)];
     for net in addresses.into_iter().flatten() {
         requests.push(kernel::add_address(1, &LinkAddress { link: lo.clone(), net, host_scope: false }));
@@ -128,6 +129,7 @@ pub(super) fn make_container() -> Result<(Container, String)> {
     Ok((Container { netns, endpoint }, path))
 }
 
+#[allow(clippy::needless_pass_by_value)] // for map_err
 fn failed(error: KernelError) -> Error {
     Error::new(Code::Kernel, error.to_string()).context("the demonstration's own namespaces")
 }

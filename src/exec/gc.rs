@@ -12,7 +12,7 @@ impl Engine {
     pub async fn collect(&self, network: &NetworkName, valid: Option<&BTreeSet<(String, String)>>) -> Result<()> {
         let mut errors = Vec::new();
         for key in self.store.attachments_of(network)? {
-            if self.is_valid(&key, valid)? {
+            if self.is_valid(&key, valid) {
                 continue;
             }
             if let Err(error) = self.detach(&key).await {
@@ -22,13 +22,13 @@ impl Engine {
         join(errors)
     }
 
-    fn is_valid(&self, key: &AttachmentKey, valid: Option<&BTreeSet<(String, String)>>) -> Result<bool> {
+    fn is_valid(&self, key: &AttachmentKey, valid: Option<&BTreeSet<(String, String)>>) -> bool {
         let id = (key.container.to_string(), key.ifname.to_string());
-        Ok(match (valid, self.store.record(key)) {
+        match (valid, self.store.record(key)) {
             (Some(valid), _) => valid.contains(&id),
             (None, Ok(record)) => record.is_some_and(|record| self.is_alive(&record)),
             (None, Err(_)) => false,
-        })
+        }
     }
 }
 

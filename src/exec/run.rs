@@ -259,13 +259,14 @@ impl<'a> Run<'a> {
 
 fn channel(step: &Step) -> Channel {
     match step {
-        Step::Add(Object::Veth(_) | Object::Bridge(_)) => Channel::Netlink(Side::Host),
+        Step::Add(Object::Veth(_) | Object::Bridge(_)) | Step::Set(Setting::Port(_)) => Channel::Netlink(Side::Host),
         Step::Add(Object::Address(side, _) | Object::Route(side, _))
         | Step::Del(Object::Address(side, _) | Object::Route(side, _))
         | Step::Set(Setting::State { side, .. } | Setting::AddressGeneration { side, .. }) => Channel::Netlink(*side),
-        Step::Set(Setting::Port(_)) => Channel::Netlink(Side::Host),
-        Step::Add(Object::Delegation(_)) | Step::Del(Object::Delegation(_)) => Channel::Slow,
-        Step::AwaitCarrier(_) | Step::Announce(..) => Channel::Slow,
+        Step::Add(Object::Delegation(_))
+        | Step::Del(Object::Delegation(_))
+        | Step::AwaitCarrier(_)
+        | Step::Announce(..) => Channel::Slow,
         Step::Add(_) | Step::Del(_) | Step::Set(Setting::Sysctl(_)) => Channel::Alone,
     }
 }

@@ -6,12 +6,12 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, SockaddrIn6, recv, sendto, setsockopt, socket,
-    sockopt,
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, SockaddrIn6, recv, sendto, setsockopt,
+    socket, sockopt,
 };
 use nix::sys::time::{TimeVal, TimeValLike};
 
-/// Echo request and reply: ICMP types 8 and 0 (RFC 792), ICMPv6 types 128 and 129 (RFC 4443).
+/// Echo request and reply: ICMP types 8 and 0 (RFC 792), `ICMPv6` types 128 and 129 (RFC 4443).
 const TYPES: [(u8, u8); 2] = [(8, 0), (128, 129)];
 
 /// Sends one echo request from the current thread's namespace and waits at most `patience` for its answer.
@@ -44,7 +44,13 @@ pub fn ping(to: IpAddr, link: u32, patience: Duration) -> io::Result<Duration> {
     await_reply(&socket, to, &packet[4..], begin, patience)
 }
 
-fn await_reply(socket: &OwnedFd, to: IpAddr, echoed: &[u8], begin: Instant, patience: Duration) -> io::Result<Duration> {
+fn await_reply(
+    socket: &OwnedFd,
+    to: IpAddr,
+    echoed: &[u8],
+    begin: Instant,
+    patience: Duration,
+) -> io::Result<Duration> {
     let (_, reply) = TYPES[usize::from(to.is_ipv6())];
     let mut buffer = [0u8; 1500];
     while begin.elapsed() < patience {

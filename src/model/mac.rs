@@ -61,15 +61,18 @@ impl Mac {
     /// The link-local IPv6 address that belongs to this MAC (RFC 4291, appendix A: modified EUI-64).
     #[must_use]
     pub fn link_local(self) -> std::net::Ipv6Addr {
-        let [a, b, c, d, e, f] = self.0.map(u16::from);
-        std::net::Ipv6Addr::new(0xfe80, 0, 0, 0, (a ^ 2) << 8 | b, c << 8 | 0xff, 0xfe00 | d, e << 8 | f)
+        let mut interface = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xfe, 0, 0, 0];
+        interface[8..11].copy_from_slice(&self.0[..3]);
+        interface[13..].copy_from_slice(&self.0[3..]);
+        interface[8] ^= 2; // the "universal/local" bit is inverted
+        interface.into()
     }
 }
 
 impl fmt::Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+        let pairs = self.0.map(|byte| format!("{byte:02x}"));
+        f.write_str(&pairs.join(":"))
     }
 }
 

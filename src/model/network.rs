@@ -43,10 +43,10 @@ pub enum Mode {
 /// How a routed container reaches the host: who holds which address to route through.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Gateway {
-    /// 169.254.0.1 and fe80::1 on every host-side veth. The IPv4 address has scope host, so that the host
+    /// `169.254.0.1` and `fe80::1` on every host-side veth. The IPv4 address has scope host, so that the host
     /// never picks it as a source address toward the container.
     LinkLocal,
-    /// fe80::1 only, also as the next hop of IPv4 (RFC 5549; Linux ≥ 5.2). No IPv4 address on the host.
+    /// `fe80::1` only, also as the next hop of IPv4 (RFC 5549; Linux ≥ 5.2). No IPv4 address on the host.
     Inet6,
     /// One address on one link of the host for all containers; IPv6 as in [`Gateway::LinkLocal`].
     Shared(Ipv4Addr),

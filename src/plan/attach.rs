@@ -47,7 +47,7 @@ impl Attachment {
             || interconnects.iter().any(|interconnect| interconnect.net.family() == family)
     }
 
-    /// Whether the container's link needs IPv6: for addresses, or for fe80::1 as everybody's next hop.
+    /// Whether the container's link needs IPv6: for addresses, or for `fe80::1` as everybody's next hop.
     #[must_use]
     pub fn needs_ipv6(&self) -> bool {
         let by_gateway = match &self.network.mode {

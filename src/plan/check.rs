@@ -16,11 +16,10 @@ pub fn drift(record: &Record, facts: &Facts) -> Vec<Step> {
 
 fn is_checked(step: &Step) -> bool {
     match step {
-        Step::Add(Object::Record(_) | Object::Delegation(_)) | Step::Del(_) => false,
-        Step::Add(_) => true,
+        Step::Add(object) => !matches!(object, Object::Record(_) | Object::Delegation(_)),
         Step::Set(Setting::Sysctl(sysctl)) => sysctl.side == Side::Host,
-        Step::Set(Setting::State { .. } | Setting::Port(_)) => true,
-        Step::Set(Setting::AddressGeneration { .. }) | Step::AwaitCarrier(_) | Step::Announce(..) => false,
+        Step::Set(setting) => !matches!(setting, Setting::AddressGeneration { .. }),
+        Step::Del(_) | Step::AwaitCarrier(_) | Step::Announce(..) => false,
     }
 }
 

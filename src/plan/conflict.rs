@@ -36,8 +36,8 @@ pub fn routed_prefixes(attachment: &Attachment, gateway: &Gateway) -> Vec<IpNet>
 
 /// Refuses the attachment if what it wants is taken.
 pub(super) fn refuse(attachment: &Attachment, facts: &Facts) -> Result<()> {
-    let foreign = facts.fib.iter().filter(|found| found.link.as_ref() != Some(&attachment.host_link));
-    foreign.map(|found| refuse_one(attachment, found)).collect()
+    let mut foreign = facts.fib.iter().filter(|found| found.link.as_ref() != Some(&attachment.host_link));
+    foreign.try_for_each(|found| refuse_one(attachment, found))
 }
 
 fn refuse_one(attachment: &Attachment, found: &FibMatch) -> Result<()> {

@@ -89,8 +89,8 @@ impl Attachment {
         match &self.network.mode {
             Mode::Routed(gateway) => routed::next_hop_of_container(gateway, family),
             Mode::Bridged(_) => {
-                let own = self.addresses.iter().filter(|address| address.net.family() == family);
-                own.filter_map(|address| address.gateway).next()
+                let mut own = self.addresses.iter().filter(|address| address.net.family() == family);
+                own.find_map(|address| address.gateway)
             }
         }
     }
@@ -98,21 +98,14 @@ impl Attachment {
 
 fn to_route(attachment: &Attachment, asked: &ContainerRoute) -> Result<Route> {
     let family = asked.dst.family();
-    let on_link = asked.scope.is_some_and(|scope| scope >= 253);
-    let via = match asked.gw {
-        Some(gw) => Some(gw),
-        None if on_link => None,
-        None => match attachment.next_hop(family) {
-            Some(gateway) => Some(gateway),
-            None => {
-                let why =
-                    format!("route to {} has no next hop, and the network has no gateway of that family", asked.dst);
-                return Err(Error::new(Code::InvalidConfig, why)
-                    .context("invalid configuration: ipam.routes")
-                    .hint("give the route a \"gw\", or \"scope\": 253 if the destination is on the link"));
-            }
-        },
-    };
+    let on_link = asked.scope.is_some_and(|scope| scope >= 253); // RT_SCOPE_LINK
+    let via = asked.gw.or_else(|| attachment.next_hop(family).filter(|_| !on_link));
+    if via.is_none() && !on_link {
+        let why = format!("route to {} has no next hop, and the network has no gateway of that family", asked.dst);
+        return Err(Error::new(Code::InvalidConfig, why)
+            .context("invalid configuration: ipam.routes")
+            .hint("give the route a \"gw\", or \"scope\": 253 if the destination is on the link"));
+    }
     let routed = matches!(attachment.network.mode, Mode::Routed(_));
     let connected = addresses(attachment).iter().any(|net| via.is_some_and(|via| net.contains(&via)));
     Ok(Route {

@@ -42,7 +42,6 @@ pub fn undo(key: &AttachmentKey, done: &[Step], before: Option<&Facts>, now: &Fa
 fn inverses(key: &AttachmentKey, step: &Step, before: Option<&Facts>, now: &Facts) -> Vec<Step> {
     match step {
         Step::Add(object) => match object {
-            Object::Record(_) | Object::Delegation(_) | Object::Veth(_) => vec![Step::Del(object.clone())],
             Object::Lease(lease) => match now.leases.get(&(lease.network.clone(), lease.address)) {
                 Some(owner) if owner == key => vec![Step::Del(object.clone())],
                 _ => Vec::new(), // given to somebody else in the meantime
@@ -54,7 +53,11 @@ fn inverses(key: &AttachmentKey, step: &Step, before: Option<&Facts>, now: &Fact
             }
             // Shared objects go with their last use; what stands on them goes with them.
             Object::Bridge(_) | Object::Holder(_) | Object::Address(Side::Host, _) => Vec::new(),
-            Object::Address(Side::Container, _) | Object::Route(..) => vec![Step::Del(object.clone())],
+            Object::Record(_)
+            | Object::Delegation(_)
+            | Object::Veth(_)
+            | Object::Address(Side::Container, _)
+            | Object::Route(..) => vec![Step::Del(object.clone())],
         },
         Step::Set(setting) => before.and_then(|before| before.current(setting)).map(Step::Set).into_iter().collect(),
         Step::Del(_) | Step::AwaitCarrier(_) | Step::Announce(..) => Vec::new(),

@@ -25,6 +25,10 @@ use tempfile::TempDir;
 use cni::{Cni, Plugin};
 use state::State;
 
+/// The host's own addresses, on its loopback link: what it speaks from when a link has none of its own.
+pub const HOST_V4: &str = "198.18.7.1";
+/// The IPv6 one.
+pub const HOST_V6: &str = "2001:db8:fff7::1";
 /// Where the outside world and the host's uplink are found, see [`Lab::with_uplink`].
 pub const OUTSIDE_V4: &str = "198.18.0.1";
 /// The host's own address on its uplink.
@@ -44,13 +48,14 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// A host that forwards both families and has nothing but its loopback link.
+    /// A host that forwards both families and has nothing but its loopback link and one address of each family.
     pub fn new() -> Self {
         assert!(is_root(), "these tests make network namespaces: run them as root");
         let prefix = unique_prefix();
         let host = Netns::add(&format!("{prefix}-host"));
         host.write_sysctl("net/ipv4/ip_forward", "1");
         host.write_sysctl("net/ipv6/conf/all/forwarding", "1");
+        give_addresses(&host, "lo", &[&format!("{HOST_V4}/32"), &format!("{HOST_V6}/128")]);
         let dir = TempDir::with_prefix(&prefix).expect("make the lab's directory");
         Self { prefix, dir, host, outside: None, daemons: Mutex::default() }
     }
@@ -68,6 +73,7 @@ impl Lab {
         outside.ip(&format!("route add 10.0.0.0/8 via {UPLINK_V4}"));
         outside.ip(&format!("-6 route add 2001:db8::/36 via {UPLINK_V6}"));
         lab.outside = Some(outside);
+        eventually("the uplink carries both families", || lab.host.ping(OUTSIDE_V4) && lab.host.ping(OUTSIDE_V6));
         lab
     }
 

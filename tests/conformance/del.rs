@@ -144,7 +144,7 @@ fn d_01_needs_no_records(plugin: Plugin) {
     let result = lab.cni(plugin).add(&conf, &container, "eth0").result();
     fs::remove_dir_all(lab.state_dir()).expect("lose the state");
     lab.cni(plugin).del(&with_prev_result(&conf, &result), &container, "eth0").silent();
-    assert!(container.netns().link("eth0").is_none());
+    assert!(container.netns().link("eth0").is_none(), "DEL said success and left the attachment");
     // That nobody else uses the bridge was known from the records only.
     assert_unchanged(&idle.without("br0"), &lab.host_state().without("br0"));
 }

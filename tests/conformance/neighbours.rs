@@ -18,6 +18,7 @@ bridges! {
 ours! {
     n_second_network_leaves_the_first_as_it_is,
     n_second_interface_leaves_the_first_as_it_is,
+    n_second_interface_does_not_answer_for_the_first,
     n_first_goes_and_the_second_stays,
     n_failed_second_leaves_the_first_as_it_is,
     n_same_name_in_another_network,
@@ -39,19 +40,37 @@ fn n_other_container_is_not_disturbed(plugin: Plugin) {
 /// The issue: a second network of a container, as far as the reference can do it.
 fn n_second_network_does_not_disturb_the_first(plugin: Plugin) {
     let lab = Lab::new();
-    second_comes_and_goes(&lab, lab.cni(plugin), &plugin.conf_v4(&lab), &second_network(plugin, &lab));
+    let container = lab.container("c1");
+    second_comes_and_goes(&lab, lab.cni(plugin), &container, &plugin.conf_v4(&lab), &second_network(plugin, &lab));
+    assert!(lab.host().ping("10.22.0.2"), "the first answers after the second");
 }
 
 /// The issue: a second network of a container leaves the first, default routes included.
 fn n_second_network_leaves_the_first_as_it_is(plugin: Plugin) {
     let (lab, conf) = lab_and_conf(plugin);
-    second_comes_and_goes(&lab, lab.cni(plugin), &conf, &second_network(plugin, &lab));
+    let container = lab.container("c1");
+    second_comes_and_goes(&lab, lab.cni(plugin), &container, &conf, &second_network(plugin, &lab));
+    assert!(lab.host().ping("10.22.0.2"), "the first answers after the second");
 }
 
 /// The issue: so does a second interface on the same network (V6, V7, V12).
 fn n_second_interface_leaves_the_first_as_it_is(plugin: Plugin) {
     let (lab, conf) = lab_and_conf(plugin);
-    second_comes_and_goes(&lab, lab.cni(plugin), &conf, &conf);
+    second_comes_and_goes(&lab, lab.cni(plugin), &lab.container("c1"), &conf, &conf);
+}
+
+/// The issue: on a shared link both interfaces hear who asks for the first's address, and only the first may
+/// answer: else the asker is left with a MAC that goes away with the second.
+fn n_second_interface_does_not_answer_for_the_first(plugin: Plugin) {
+    let (lab, conf) = lab_and_conf(plugin);
+    let container = lab.container("c1");
+    lab.cni(plugin).add(&conf, &container, "eth0").result();
+    lab.cni(plugin).add(&conf, &container, "eth1").result();
+    for (address, beside) in [("10.22.0.2", "the second"), ("10.22.0.3", "the first")] {
+        assert!(lab.host().ping(address), "{address} answers beside {beside}");
+    }
+    lab.cni(plugin).del(&conf, &container, "eth1").silent();
+    assert!(lab.host().ping("10.22.0.2"), "the first answers after the second");
 }
 
 /// The issue: the order does not matter: the first goes, and the second stays and still answers.
@@ -95,19 +114,17 @@ fn n_same_name_in_another_network(plugin: Plugin) {
     assert!(lab.host().ping("10.22.0.2"));
 }
 
-fn second_comes_and_goes(lab: &Lab, cni: Cni, first: &Value, second: &Value) {
-    let container = lab.container("c1");
-    let result = cni.add(first, &container, "eth0").result();
-    let before = Watched::new(lab, &container, &result);
-    let other = cni.add(second, &container, "eth1").result();
+fn second_comes_and_goes(lab: &Lab, cni: Cni, container: &Container, first: &Value, second: &Value) {
+    let result = cni.add(first, container, "eth0").result();
+    let before = Watched::new(lab, container, &result);
+    let other = cni.add(second, container, "eth1").result();
     before.assert_unchanged();
     assert!(lab.host().ping("10.22.0.2"), "the first answers beside the second");
-    cni.check(first, &result, &container, "eth0").silent();
-    cni.check(second, &other, &container, "eth1").silent();
-    cni.del(&with_prev_result(second, &other), &container, "eth1").success();
+    cni.check(first, &result, container, "eth0").silent();
+    cni.check(second, &other, container, "eth1").silent();
+    cni.del(&with_prev_result(second, &other), container, "eth1").success();
     before.assert_unchanged();
     assert!(container.netns().link("eth1").is_none());
-    assert!(lab.host().ping("10.22.0.2"), "the first answers after the second");
 }
 
 fn second_network(plugin: Plugin, lab: &Lab) -> Value {

