@@ -59,7 +59,7 @@ async fn show(out: &mut impl Write, store: Store, scratch: &Scratch) -> Result<(
     title(out, "Detached")?;
     for guest in &guests {
         let begin = Instant::now();
-        engine.detach(&guest.key).await?;
+        engine.detach(&guest.key, None, &[]).await?;
         say(out, format!("{} detached in {}", guest.name, milliseconds(begin.elapsed())))?;
     }
     prove_nothing_is_left(out, &before, &(world::look_at(&engine.host).await?, scratch.files()), &guests).await

@@ -87,7 +87,7 @@ impl Adding<'_> {
             _ => None,
         });
         let addresses = addresses.collect();
-        let errors = self.engine.remove(&mut self.run, &record).await?;
+        let errors = self.engine.remove(&mut self.run, &record, None).await?;
         self.run.done.clear();
         self.run.lock()?;
         match errors.into_iter().next() {

@@ -2,7 +2,7 @@
 
 use super::{Container, Engine};
 use crate::error::{Code, Error, Result};
-use crate::ipam::{Delegate, DelegateContext};
+use crate::ipam::Delegate;
 use crate::model::AttachmentKey;
 use crate::plan::{self, Record, Step};
 
@@ -21,7 +21,9 @@ pub struct Drift {
 
 impl Engine {
     /// Compares an attachment with its record.
-    pub async fn check(&self, key: &AttachmentKey, container: &Container) -> Result<Drift> {
+    ///
+    /// A delegated IPAM plugin is asked too: as `delegate` if the front knows better than the record.
+    pub async fn check(&self, key: &AttachmentKey, container: &Container, delegate: Option<Delegate>) -> Result<Drift> {
         let _key_lock = self.store.lock_attachment(key)?;
         let record = self.store.record(key)?.ok_or_else(|| {
             Error::new(Code::Drift, "there is no record of it: it was never made here, or has been removed")
@@ -31,9 +33,8 @@ impl Engine {
         let missing = plan::drift(&record, &facts);
         let cookie = container.endpoint.socket.cookie();
         let other_netns = record.netns.cookie != 0 && cookie != 0 && record.netns.cookie != cookie;
-        if let Some(delegation) = record.delegation.clone() {
-            let context = DelegateContext::Attachment(key.clone(), record.netns.path.clone());
-            Delegate { delegation, context }.call("CHECK")?;
+        if let Some(delegate) = Delegate::of(&record, delegate) {
+            delegate.call("CHECK")?;
         }
         let here = facts.container.addresses.iter().filter(|address| address.link == key.ifname);
         let addresses = here.map(|address| address.net).collect();

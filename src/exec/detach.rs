@@ -3,35 +3,69 @@
 use super::Engine;
 use super::run::Run;
 use crate::error::Result;
-use crate::ipam::{Delegate, DelegateContext};
+use crate::ipam::Delegate;
 use crate::kernel::LinkView;
-use crate::model::{AttachmentKey, Ipam, Lease};
+use crate::model::{AttachmentKey, HostLinkTemplate, IfName, Ipam, Lease};
 use crate::plan::{self, NetnsIdentity, Object, Record, Step, Veth};
 
 impl Engine {
-    /// Removes an attachment. Whether there was a record of it; without one there is nothing to remove.
-    pub async fn detach(&self, key: &AttachmentKey) -> Result<bool> {
+    /// Removes an attachment. Whether anything was known of it.
+    ///
+    /// `delegate` is how the front would call a delegated IPAM plugin now. `candidates` are links of the host
+    /// that may be the attachment's, if its record has been lost.
+    pub async fn detach(&self, key: &AttachmentKey, delegate: Option<Delegate>, candidates: &[IfName]) -> Result<bool> {
         let _key_lock = self.store.lock_attachment(key)?;
         let mut run = Run::new(self, key, None);
         run.lock()?;
         let record = match self.store.record(key) {
             Ok(Some(record)) => record,
-            Ok(None) => return Ok(false),
+            Ok(None) => match self.record_from_links(key, candidates).await? {
+                Some(record) => record,
+                None => return Ok(false),
+            },
             Err(unreadable) => self.reconstruct(key).await.map_err(|_| unreadable)?,
         };
-        let errors = self.remove(&mut run, &record).await?;
+        let errors = self.remove(&mut run, &record, delegate).await?;
         errors.into_iter().next().map_or(Ok(true), Err)
     }
 
     /// Runs the steps back. The errors, each with its cause; the record stays if there are any.
-    pub(super) async fn remove(&self, run: &mut Run<'_>, record: &Record) -> Result<Vec<crate::error::Error>> {
+    pub(super) async fn remove(
+        &self,
+        run: &mut Run<'_>,
+        record: &Record,
+        delegate: Option<Delegate>,
+    ) -> Result<Vec<crate::error::Error>> {
         let facts = self.facts_to_detach(record).await?;
         let steps = plan::detach(record, &facts);
-        run.delegate = record.delegation.as_ref().map(|delegation| Delegate {
-            delegation: delegation.clone(),
-            context: DelegateContext::Attachment(record.key.clone(), record.netns.path.clone()),
-        });
+        run.delegate = Delegate::of(record, delegate);
         Ok(run.run_all(&steps).await)
+    }
+
+    /// A record for an attachment that has none any more, if one of the candidates or the link of the usual
+    /// name has its alias.
+    async fn record_from_links(&self, key: &AttachmentKey, candidates: &[IfName]) -> Result<Option<Record>> {
+        let (container, ifname) = (key.container.as_str(), key.ifname.as_str());
+        let usual = HostLinkTemplate::default().render(key.hash(""), container, ifname).ok();
+        let names: Vec<IfName> = candidates.iter().cloned().chain(usual).collect();
+        let (views, _) =
+            self.host.look_up(&names, &[]).await.map_err(|error| super::refused(&error, "look at the host"))?;
+        let ours = views.iter().flatten().find(|view| view.link.alias == Some(key.alias()));
+        Ok(ours
+            .and_then(|view| veth_of(view, key))
+            .map(|veth| self.bare_record(key, vec![Step::Add(Object::Veth(veth))])))
+    }
+
+    fn bare_record(&self, key: &AttachmentKey, steps: Vec<Step>) -> Record {
+        Record {
+            version: Record::VERSION,
+            key: key.clone(),
+            boot: self.store.boot().to_owned(),
+            netns: NetnsIdentity { path: String::new(), cookie: 0 },
+            steps,
+            outcome: None,
+            delegation: None,
+        }
     }
 
     /// A record for an attachment whose own cannot be read: found by alias and lease, which takes a look at
@@ -47,15 +81,7 @@ impl Engine {
             }
         }
         steps.extend(ours.filter_map(|view| veth_of(view, key)).map(|veth| Step::Add(Object::Veth(veth))));
-        Ok(Record {
-            version: Record::VERSION,
-            key: key.clone(),
-            boot: self.store.boot().to_owned(),
-            netns: NetnsIdentity { path: String::new(), cookie: 0 },
-            steps,
-            outcome: None,
-            delegation: None,
-        })
+        Ok(self.bare_record(key, steps))
     }
 
     /// Detaches attachments of the network that hold leases and are dead, so that a full range has room.
@@ -77,7 +103,7 @@ impl Engine {
             Ok(Some(record)) => {
                 let mut run = Run::new(self, owner, None);
                 run.assume_locked();
-                Ok(self.remove(&mut run, &record).await?.is_empty())
+                Ok(self.remove(&mut run, &record, None).await?.is_empty())
             }
             // No record: whoever had the lease was killed between the two removals of a DEL.
             Ok(None) => self.store.release(lease, owner).map(|()| true),

@@ -15,7 +15,7 @@ impl Engine {
             if self.is_valid(&key, valid) {
                 continue;
             }
-            if let Err(error) = self.detach(&key).await {
+            if let Err(error) = self.detach(&key, None, &[]).await {
                 errors.push(error.context(format!("remove stale attachment {key}")));
             }
         }

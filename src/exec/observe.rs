@@ -227,6 +227,7 @@ async fn observe_steps(facts: &mut Facts, record: &Record, side: Side, endpoint:
         match step {
             Step::Add(Object::Route(there, route)) if *there == side => drop(tables.insert(route.table)),
             Step::Add(Object::Veth(veth)) if side == Side::Container => drop(names.insert(veth.peer.clone())),
+            Step::Add(Object::Veth(veth)) => names.extend(veth.bridge.clone()),
             _ => {}
         }
     }
@@ -240,7 +241,8 @@ async fn observe_steps(facts: &mut Facts, record: &Record, side: Side, endpoint:
     for view in views.into_iter().flatten() {
         namespace.addresses.extend(endpoint.addresses(&view.name, view.index).await?);
         namespace.routes.extend(endpoint.routes_of(&view.name, view.index, &tables).await?);
-        namespace.links.insert(view.name, view.link);
+        let master = view.master.and_then(|index| endpoint.name(index));
+        namespace.links.insert(view.name, plan::Link { master, ..view.link });
     }
     Ok(())
 }

@@ -3,6 +3,8 @@
 //! Consecutive netlink steps of one side go as one datagram. The kernel goes on after an error in a batch,
 //! so what counts as done is what it acknowledged, not what came before the first error.
 
+use std::io;
+
 use super::{Container, Engine, refused};
 use crate::error::{Code, Coded, Error, Result};
 use crate::ipam::Delegate;
@@ -181,6 +183,7 @@ impl<'a> Run<'a> {
             Step::Del(Object::Route(_, route)) => kernel::delete_route(index(&route.link)?, route)?,
             Step::Set(Setting::State { link, up, .. }) => kernel::set_state(index(link)?, *up),
             Step::Set(Setting::AddressGeneration { link, on, .. }) => kernel::set_address_generation(index(link)?, *on),
+            Step::Set(Setting::StrictArp { link, .. }) => kernel::set_strict_arp(index(link)?),
             Step::Set(Setting::Port(port)) => kernel::set_port(index(&port.link)?, port),
             Step::Announce(link, mac) => kernel::set_mac(index(link)?, *mac),
             _ => return Err(KernelError { errno: nix::libc::EINVAL, message: Some("not a netlink step".into()) }),
@@ -212,7 +215,10 @@ impl<'a> Run<'a> {
             Step::Del(Object::Holder(holder)) => self.remove(step, &holder.name).await?,
             Step::Set(Setting::Sysctl(sysctl)) => {
                 let endpoint = self.endpoint(sysctl.side)?;
-                endpoint.sysctls.write(&sysctl.key, &sysctl.value).coded(Code::Kernel, || step.to_string())?;
+                match endpoint.sysctls.write(&sysctl.key, &sysctl.value) {
+                    Err(error) if sysctl.precaution && error.kind() == io::ErrorKind::ReadOnlyFilesystem => {}
+                    written => written.coded(Code::Kernel, || step.to_string())?,
+                }
             }
             _ => return Err(Error::new(Code::Internal, format!("{step} is not to be done alone"))),
         }
@@ -262,7 +268,9 @@ fn channel(step: &Step) -> Channel {
         Step::Add(Object::Veth(_) | Object::Bridge(_)) | Step::Set(Setting::Port(_)) => Channel::Netlink(Side::Host),
         Step::Add(Object::Address(side, _) | Object::Route(side, _))
         | Step::Del(Object::Address(side, _) | Object::Route(side, _))
-        | Step::Set(Setting::State { side, .. } | Setting::AddressGeneration { side, .. }) => Channel::Netlink(*side),
+        | Step::Set(
+            Setting::State { side, .. } | Setting::AddressGeneration { side, .. } | Setting::StrictArp { side, .. },
+        ) => Channel::Netlink(*side),
         Step::Add(Object::Delegation(_))
         | Step::Del(Object::Delegation(_))
         | Step::AwaitCarrier(_)

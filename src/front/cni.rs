@@ -64,7 +64,7 @@ pub fn error_document(error: &Error, version: Version) -> Value {
 
 /// Takes back an attachment whose result could not be printed.
 pub fn take_back(key: &AttachmentKey) -> Result<()> {
-    with_runtime(async { Engine::open(Store::open()?)?.detach(key).await.map(drop) })
+    with_runtime(async { Engine::open(Store::open()?)?.detach(key, None, &[]).await.map(drop) })
 }
 
 fn verb(command: &str, lookup: &dyn Fn(&str) -> Option<OsString>, version: &mut Version) -> Result<Reply> {
@@ -77,7 +77,9 @@ fn verb(command: &str, lookup: &dyn Fn(&str) -> Option<OsString>, version: &mut 
     }
     let env = Environment::read(verb, lookup)?;
     let stdin = read_stdin()?;
-    let base = Base::parse(&stdin, verb)?;
+    let base = Base::parse(&stdin, verb).inspect_err(|_| {
+        *version = Base::stated_version(&stdin).unwrap_or_default();
+    })?;
     *version = base.version;
     let call = Call { env, stdin, base };
     match verb {
@@ -176,12 +178,11 @@ impl Call {
             self.base.prev_result().map(|value| ResultDocument::parse(value, self.base.version)).transpose()?;
         let asked = request::asked(&config, &runtime, &self.env.args)?;
         let attachment = request::attachment(key.clone(), &self.env.netns, network, asked.mac, &exec::host_seed())?;
-        let context = DelegateContext::Attachment(key.clone(), self.env.netns.clone());
         let version = self.base.version;
         let request = AttachRequest {
             attachment,
             wishes: Wishes { requested: asked.ips, previous: Vec::new() },
-            delegate: self.foreign_ipam().map(|plugin| self.delegate(plugin, context)),
+            delegate: self.todays_delegate(&key),
             read_delegated: Box::new(move |printed| request::read_delegated(printed, version)),
         };
         let outcome = with_runtime(async {
@@ -201,7 +202,7 @@ impl Call {
         let previous = ResultDocument::parse(previous, self.base.version)?;
         let drift = with_runtime(async {
             let container = Container::open(&self.env.netns, self.env.netns_override)?;
-            Engine::open(Store::open()?)?.check(&key, &container).await
+            Engine::open(Store::open()?)?.check(&key, &container, self.todays_delegate(&key)).await
         })?;
         drift.refuse()?;
         request::refuse_missing(&previous, &key, &drift.addresses)
@@ -211,20 +212,33 @@ impl Call {
         let key = self.key()?;
         with_runtime(async {
             let engine = Engine::open(Store::open()?)?;
-            let known = engine.detach(&key).await?;
+            let known = engine.detach(&key, self.todays_delegate(&key), &self.links_of_the_host()).await?;
             if !known {
                 self.refuse_own_netns()?;
             }
             // What ADD once delegated is in the record; this is for a DEL that comes again, or whose ADD was
             // not ours: the delegate must hear of it all the same (CNI 1.1, DEL).
             match self.foreign_ipam() {
-                Some(plugin) if !known => {
-                    let context = DelegateContext::Attachment(key.clone(), self.env.netns.clone());
-                    self.delegate(plugin, context).call("DEL").map(drop)
+                Some(_) if !known => {
+                    self.todays_delegate(&key).map_or(Ok(()), |delegate| delegate.call("DEL").map(drop))
                 }
                 _ => Ok(()),
             }
         })
+    }
+
+    /// The delegate as the runtime would have it called now: with today's configuration and `prevResult`.
+    fn todays_delegate(&self, key: &AttachmentKey) -> Option<Delegate> {
+        let context = DelegateContext::Attachment(key.clone(), self.env.netns.clone());
+        self.foreign_ipam().map(|plugin| self.delegate(plugin, context))
+    }
+
+    /// The links of the host that `prevResult` names: where to look if there is no record any more.
+    fn links_of_the_host(&self) -> Vec<IfName> {
+        let parsed = self.base.prev_result().and_then(|value| ResultDocument::parse(value, self.base.version).ok());
+        let interfaces = parsed.map(|document| document.interfaces).unwrap_or_default().into_iter();
+        let of_host = interfaces.filter(|interface| interface.sandbox.as_ref().is_none_or(String::is_empty));
+        of_host.filter_map(|interface| IfName::parse(&interface.name).ok()).collect()
     }
 
     /// DEL never looks into `CNI_NETNS`, so a path that leads to the host's own namespace by now (a PID that

@@ -10,8 +10,9 @@ use std::process::{Command, Stdio};
 use serde::Deserialize;
 
 use crate::error::{Code, Coded, Error, Result};
+use crate::kernel::process;
 use crate::model::AttachmentKey;
-use crate::plan::Delegation;
+use crate::plan::{Delegation, Record};
 
 /// A plugin to which IPAM is delegated, and all it needs to know.
 #[derive(Debug, Clone)]
@@ -43,6 +44,16 @@ struct Failure {
 }
 
 impl Delegate {
+    /// The delegate of a recorded attachment: as the caller has it today if it is the same plugin, else as it
+    /// was when it was called first.
+    #[must_use]
+    pub fn of(record: &Record, today: Option<Self>) -> Option<Self> {
+        let recorded = record.delegation.as_ref()?;
+        let same = today.filter(|today| today.delegation.plugin == recorded.plugin);
+        let context = || DelegateContext::Attachment(record.key.clone(), record.netns.path.clone());
+        Some(same.unwrap_or_else(|| Self { delegation: recorded.clone(), context: context() }))
+    }
+
     /// Runs the plugin for `verb` and returns what it printed.
     #[allow(clippy::disallowed_methods)] // the one exception, see the module's documentation
     pub fn call(&self, verb: &str) -> Result<Vec<u8>> {
@@ -56,6 +67,7 @@ impl Delegate {
             command.env("CNI_NETNS", netns);
         }
         // Its stderr is ours: free for logs.
+        process::die_with_parent(&mut command);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().coded(Code::Delegate, doing)?;
         if let Some(mut stdin) = child.stdin.take() {
             // A plugin that does not read its configuration (EPIPE) will say why.

@@ -4,8 +4,8 @@ use std::os::fd::AsRawFd;
 
 use rtnetlink::packet_route::RouteNetlinkMessage as Message;
 use rtnetlink::packet_route::link::{
-    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoVeth,
-    LinkAttribute, LinkFlags, LinkInfo, LinkMessage, State,
+    AfSpecInet, AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InetDevConf, InfoBridgePort, InfoData, InfoKind,
+    InfoPortData, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, State,
 };
 use rtnetlink::{LinkBridge, LinkBridgePort, LinkDummy, LinkMessageBuilder, LinkUnspec, LinkVeth};
 
@@ -84,6 +84,15 @@ pub(crate) fn set_state(index: u32, up: bool) -> Request {
 pub(crate) fn set_address_generation(index: u32, on: bool) -> Request {
     let mode = if on { In6AddrGenMode::Eui64 } else { In6AddrGenMode::None };
     let spec = vec![AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(mode)])];
+    let link = LinkUnspec::new_with_index(index).append_extra_attribute(LinkAttribute::AfSpecUnspec(spec));
+    Request::plain(Message::SetLink(link.build()))
+}
+
+/// ARP for the link's own addresses only, announced when it comes up; see [`crate::plan::Setting::StrictArp`].
+pub(crate) fn set_strict_arp(index: u32) -> Request {
+    let mut conf = InetDevConf::default();
+    (conf.arp_ignore, conf.arp_announce, conf.arp_notify) = (1, 2, 1);
+    let spec = vec![AfSpecUnspec::Inet(vec![AfSpecInet::DevConfRequest(conf)])];
     let link = LinkUnspec::new_with_index(index).append_extra_attribute(LinkAttribute::AfSpecUnspec(spec));
     Request::plain(Message::SetLink(link.build()))
 }

@@ -10,6 +10,7 @@ mod endpoint;
 mod link;
 mod netns;
 mod ping;
+pub(crate) mod process;
 mod remove;
 mod route;
 mod socket;
@@ -21,7 +22,7 @@ pub use endpoint::Endpoint;
 pub use link::LinkView;
 pub(crate) use link::{
     create_bridge, create_holder, create_veth, get as get_link, set_address_generation, set_alias, set_mac, set_port,
-    set_state,
+    set_state, set_strict_arp,
 };
 pub use netns::{Netns, NetnsError};
 pub use ping::ping;

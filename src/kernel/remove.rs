@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use futures_util::future::{self, Either};
 use nix::errno::Errno;
-use nix::unistd::ForkResult;
 use rtnetlink::MulticastGroup;
 use rtnetlink::packet_core::{NLM_F_ACK, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::link::LinkMessage;
@@ -21,8 +20,8 @@ use rtnetlink::sys::{Socket as PlainSocket, SocketAddr};
 use tokio::net::unix::pipe;
 
 use super::endpoint::Endpoint;
-use super::link;
 use super::socket::{KernelError, Socket};
+use super::{link, process};
 use crate::model::IfName;
 
 /// How long the notification may take before the caller looks for itself.
@@ -34,7 +33,14 @@ pub async fn remove_link(endpoint: &Endpoint, name: &IfName, index: u32) -> Resu
     let mut events = Socket::subscribe(MulticastGroup::Link as u32)?;
     let (status, report) = std::io::pipe()?;
     let status = pipe::Receiver::from_owned_fd(OwnedFd::from(status))?;
-    delete_in_child(index, report)?;
+    let child = process::in_child(|| {
+        let errno = delete(index).unwrap_or_else(|error| error.errno);
+        if errno != 0 {
+            let _ = (&report).write_all(&errno.to_ne_bytes());
+        }
+    });
+    child.map_err(|errno| KernelError::of(errno, "fork"))?;
+    drop(report); // the child has its own end of it
     let notified = std::pin::pin!(async {
         loop {
             match events.next_event().await {
@@ -79,31 +85,6 @@ async fn refusal(status: &pipe::Receiver) -> Result<(), KernelError> {
 
 async fn is_gone(endpoint: &Endpoint, index: u32) -> bool {
     endpoint.look_up_indices(&[index]).await.is_ok_and(|views| views.is_empty())
-}
-
-/// The child holds on to nothing of its parent's: not its pipes, for whose end the runtime waits, not its
-/// terminal, not its directory. Locks are the parent's to release (`store::Lock` does so explicitly).
-#[allow(unsafe_code)]
-fn delete_in_child(index: u32, mut report: std::io::PipeWriter) -> Result<(), KernelError> {
-    // SAFETY: no other thread exists (see remove_link), so the child may do whatever the parent may.
-    match unsafe { nix::unistd::fork() }.map_err(|errno| KernelError::of(errno, "fork"))? {
-        ForkResult::Parent { .. } => Ok(()),
-        ForkResult::Child => {
-            let _ = nix::unistd::setsid();
-            let _ = std::env::set_current_dir("/");
-            if let Ok(null) = std::fs::File::options().read(true).write(true).open("/dev/null") {
-                let _ = nix::unistd::dup2_stdin(&null);
-                let _ = nix::unistd::dup2_stdout(&null);
-                let _ = nix::unistd::dup2_stderr(&null);
-            }
-            let errno = delete(index).unwrap_or_else(|error| error.errno);
-            if errno != 0 {
-                let _ = report.write_all(&errno.to_ne_bytes());
-            }
-            #[allow(clippy::exit)] // a child that returned would run the parent's code a second time
-            std::process::exit(0)
-        }
-    }
 }
 
 /// Sends the request and waits for its answer, on a plain blocking socket: no runtime in the child.

@@ -72,7 +72,9 @@ fn use_bridge(builder: &mut Builder<'_>, bridge: &Bridge, mtu: u32) -> Result<bo
         builder.add(Object::Bridge(BridgeLink { name: name.clone(), mac: bridge.mac, mtu }));
         if is_new && builder.facts.host_ipv6 {
             // A container may send router advertisements onto the bridge; they are not for the host.
-            builder.set(Setting::Sysctl(Sysctl::ipv6(Side::Host, name, "accept_ra", "0")));
+            let sysctl =
+                Sysctl::ipv6(Side::Host, name, "accept_ra", "0").precaution(forwarding::forwards_ipv6(builder));
+            builder.set(Setting::Sysctl(sysctl));
             builder.set(Setting::AddressGeneration { side: Side::Host, link: name.clone(), on: false });
             let net = link_local(bridge.mac.link_local());
             builder.add(Object::Address(Side::Host, LinkAddress { link: name.clone(), net, host_scope: false }));

@@ -17,8 +17,8 @@ pub fn drift(record: &Record, facts: &Facts) -> Vec<Step> {
 fn is_checked(step: &Step) -> bool {
     match step {
         Step::Add(object) => !matches!(object, Object::Record(_) | Object::Delegation(_)),
-        Step::Set(Setting::Sysctl(sysctl)) => sysctl.side == Side::Host,
-        Step::Set(setting) => !matches!(setting, Setting::AddressGeneration { .. }),
+        Step::Set(Setting::Sysctl(sysctl)) => sysctl.side == Side::Host && !sysctl.precaution,
+        Step::Set(setting) => !matches!(setting, Setting::AddressGeneration { .. } | Setting::StrictArp { .. }),
         Step::Del(_) | Step::AwaitCarrier(_) | Step::Announce(..) => false,
     }
 }
@@ -30,7 +30,10 @@ fn holds_loosely(step: &Step, facts: &Facts) -> bool {
             .routes
             .iter()
             .any(|there| there.dst == wanted.dst && there.link == wanted.link && there.via == wanted.via),
-        Step::Add(Object::Veth(veth)) => facts.holds(step) && facts.container.links.contains_key(&veth.peer),
+        Step::Add(Object::Veth(veth)) => {
+            let is_port = facts.host_link(&veth.host).is_some_and(|link| link.master == veth.bridge);
+            is_port && facts.holds(step) && facts.container.links.contains_key(&veth.peer)
+        }
         _ => facts.holds(step),
     }
 }

@@ -31,15 +31,17 @@ pub(super) fn plan(builder: &mut Builder<'_>, attachment: &Attachment) -> Result
 fn quiet_autoconfiguration(builder: &mut Builder<'_>, attachment: &Attachment) {
     let link = &attachment.key.ifname;
     let has_ipv6 = builder.facts.container_ipv6;
-    if matches!(attachment.network.mode, Mode::Bridged(_)) && !attachment.addresses.is_empty() {
-        builder.set(Setting::Sysctl(Sysctl::ipv4(Side::Container, link, "arp_notify", "1")));
-        if has_ipv6 {
-            builder.set(Setting::Sysctl(Sysctl::ipv6(Side::Container, link, "ndisc_notify", "1")));
-        }
-    }
+    let on_bridge = matches!(attachment.network.mode, Mode::Bridged(_)) && !attachment.addresses.is_empty();
     if has_ipv6 {
-        builder.set(Setting::Sysctl(Sysctl::ipv6(Side::Container, link, "accept_ra", "0")));
+        let precautions = [("ndisc_notify", "1", on_bridge), ("accept_ra", "0", true)];
+        for (name, value, _) in precautions.into_iter().filter(|(_, _, wanted)| *wanted) {
+            let sysctl = Sysctl::ipv6(Side::Container, link, name, value).precaution(true);
+            builder.set(Setting::Sysctl(sysctl));
+        }
         builder.set(Setting::AddressGeneration { side: Side::Container, link: link.clone(), on: false });
+    }
+    if on_bridge {
+        builder.set(Setting::StrictArp { side: Side::Container, link: link.clone() });
     }
 }
 

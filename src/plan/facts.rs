@@ -79,6 +79,8 @@ pub struct Link {
     pub master: Option<IfName>,
     /// Whether the kernel makes link-local addresses for it.
     pub address_generation: bool,
+    /// Whether it speaks ARP for its own addresses only, and announces them.
+    pub strict_arp: bool,
     /// The flags of a bridge port: isolated, hairpin.
     pub port: (bool, bool),
 }
@@ -109,6 +111,7 @@ impl Link {
             group: 0,
             master: None,
             address_generation: true,
+            strict_arp: false,
             port: (false, false),
         }
     }
@@ -220,6 +223,9 @@ impl Facts {
             Setting::AddressGeneration { side, link, on } => {
                 self.namespace(*side).links.get(link).is_some_and(|there| there.address_generation == *on)
             }
+            Setting::StrictArp { side, link } => {
+                self.namespace(*side).links.get(link).is_some_and(|there| there.strict_arp)
+            }
             Setting::Port(port) => {
                 self.host_link(&port.link).is_some_and(|there| there.port == (port.isolated, port.hairpin))
             }
@@ -239,6 +245,7 @@ impl Facts {
                 let on = self.namespace(*side).links.get(link)?.address_generation;
                 Some(Setting::AddressGeneration { side: *side, link: link.clone(), on })
             }
+            Setting::StrictArp { .. } => None, // only ever set on a link that we made
             Setting::Port(port) => {
                 let (isolated, hairpin) = self.host_link(&port.link)?.port;
                 Some(Setting::Port(super::Port { link: port.link.clone(), isolated, hairpin }))
@@ -329,6 +336,11 @@ impl Facts {
             Setting::AddressGeneration { side, link, on } => {
                 if let Some(link) = self.namespace_mut(*side).links.get_mut(link) {
                     link.address_generation = *on;
+                }
+            }
+            Setting::StrictArp { side, link } => {
+                if let Some(link) = self.namespace_mut(*side).links.get_mut(link) {
+                    link.strict_arp = true;
                 }
             }
             Setting::Port(port) => {

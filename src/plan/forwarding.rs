@@ -28,9 +28,16 @@ pub(super) fn plan(builder: &mut Builder<'_>, wanted: Forwarding, in_use: impl F
         }
         // Written only if it is off: any write to ip_forward resets every interface's own value
         // (inet_forward_change(), net/ipv4/devinet.c).
-        builder.set(Setting::Sysctl(Sysctl { side: Side::Host, key: key.into(), value: "1".into() }));
+        let sysctl = Sysctl { side: Side::Host, key: key.into(), value: "1".into(), precaution: false };
+        builder.set(Setting::Sysctl(sysctl));
     }
     Ok(())
+}
+
+/// Whether the host forwards IPv6: then it takes no router advertisements on a link unless `accept_ra` is 2
+/// (`ipv6_accept_ra()` in `include/net/ipv6.h`), and `accept_ra=0` is a precaution only.
+pub(super) fn forwards_ipv6(builder: &Builder<'_>) -> bool {
+    builder.facts.host.sysctls.get(IPV6).is_some_and(|value| value == "1")
 }
 
 /// A host that forwards does not take router advertisements unless `accept_ra` is 2, and turning

@@ -128,6 +128,10 @@ fn show_setting(f: &mut fmt::Formatter<'_>, setting: &Setting) -> fmt::Result {
         Setting::AddressGeneration { side, link, on } => {
             write!(f, "{}ip link set dev {link} addrgenmode {}", prefix(*side), if *on { "eui64" } else { "none" })
         }
+        Setting::StrictArp { side, link } => {
+            let conf = format!("net/ipv4/conf/{link}");
+            write!(f, "{}sysctl -w {conf}/arp_ignore=1 {conf}/arp_announce=2 {conf}/arp_notify=1", prefix(*side))
+        }
         Setting::Port(port) => {
             let (isolated, hairpin) = (on_off(port.isolated), on_off(port.hairpin));
             write!(f, "bridge link set dev {} isolated {isolated} hairpin {hairpin}", port.link)

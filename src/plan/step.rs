@@ -85,6 +85,16 @@ pub enum Setting {
         /// Off is `addrgenmode none`.
         on: bool,
     },
+    /// ARP for the link's own addresses only (`arp_ignore=1`, `arp_announce=2`), announced when the link comes
+    /// up (`arp_notify=1`). Two interfaces of one container on one bridge would else answer for each other,
+    /// and leave their neighbours with a MAC that goes when the other one does. By netlink
+    /// (`IFLA_INET_CONF`), so that a read-only `/proc/sys` is no obstacle.
+    StrictArp {
+        /// Where.
+        side: Side,
+        /// The link.
+        link: IfName,
+    },
     /// Flags of a bridge port.
     Port(Port),
     /// A value below `/proc/sys/net`.
@@ -265,19 +275,22 @@ pub struct Sysctl {
     pub key: String,
     /// The value, as written.
     pub value: String,
+    /// A precaution that a read-only `/proc/sys` may deny without harm; anything else must succeed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub precaution: bool,
 }
 
 impl Sysctl {
     /// The IPv6 setting `name` of `link`.
     #[must_use]
     pub fn ipv6(side: Side, link: &IfName, name: &str, value: &str) -> Self {
-        Self { side, key: format!("ipv6/conf/{link}/{name}"), value: value.to_owned() }
+        Self { side, key: format!("ipv6/conf/{link}/{name}"), value: value.to_owned(), precaution: false }
     }
 
-    /// The IPv4 setting `name` of `link`.
+    /// The same, as a precaution only, if `is_precaution`.
     #[must_use]
-    pub fn ipv4(side: Side, link: &IfName, name: &str, value: &str) -> Self {
-        Self { side, key: format!("ipv4/conf/{link}/{name}"), value: value.to_owned() }
+    pub fn precaution(self, is_precaution: bool) -> Self {
+        Self { precaution: is_precaution, ..self }
     }
 
     /// The link that the setting belongs to, and vanishes with.
@@ -299,9 +312,9 @@ impl Step {
                 _ => None,
             },
             Self::Set(setting) => match setting {
-                Setting::State { side, link, .. } | Setting::AddressGeneration { side, link, .. } => {
-                    Some((*side, link.as_str()))
-                }
+                Setting::State { side, link, .. }
+                | Setting::AddressGeneration { side, link, .. }
+                | Setting::StrictArp { side, link } => Some((*side, link.as_str())),
                 Setting::Port(port) => Some((Side::Host, port.link.as_str())),
                 Setting::Sysctl(sysctl) => sysctl.link().map(|link| (sysctl.side, link)),
             },

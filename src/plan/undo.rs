@@ -28,7 +28,11 @@ pub fn undo(key: &AttachmentKey, done: &[Step], before: Option<&Facts>, now: &Fa
     };
     let mut facts = now.clone();
     let mut steps = Vec::new();
-    for step in done.iter().rev().filter(|step| !goes_with_pair(step)) {
+    // The delegate's address is released when the link that held it is gone: until then it may be in use.
+    let last = |step: &&Step| matches!(step, Step::Add(Object::Delegation(_) | Object::Record(_)));
+    let (last, first): (Vec<&Step>, Vec<&Step>) =
+        done.iter().rev().filter(|step| !goes_with_pair(step)).partition(last);
+    for step in first.into_iter().chain(last) {
         for inverse in inverses(key, step, before, &facts) {
             if !facts.holds(&inverse) {
                 facts.apply(&inverse, key);

@@ -161,20 +161,24 @@ fn a_05_gateway_and_neighbours_answer(plugin: Plugin) {
     assert!(c2.netns().ping(&a1), "and back to {a1}");
 }
 
-/// A-5, V20: no waiting for duplicate address detection: the very first packet of IPv6, too, gets through.
+/// A-5, V20: no waiting for duplicate address detection: the very first packet, of IPv6 too, gets through.
 fn a_05_first_packet_of_either_family_gets_through(plugin: Plugin) {
     let lab = Lab::with_uplink();
     let conf = plugin.conf_dual(&lab);
-    for (family, destination) in [("IPv4", OUTSIDE_V4), ("IPv6", OUTSIDE_V6)] {
-        let container = lab.container(&format!("out{family}"));
-        lab.cni(plugin).add(&conf, &container, "eth0").result();
-        assert!(container.netns().ping(destination), "{family} to {destination}");
-    }
-    for position in [0, 1] {
-        let container = lab.container(&format!("in{position}"));
-        let result = lab.cni(plugin).add(&conf, &container, "eth0").result();
-        let address = addresses(&result)[position].split('/').next().expect("an address").to_owned();
-        assert!(lab.outside().ping(&address), "from outside to {address}");
+    for (position, destination) in [(0, OUTSIDE_V4), (1, OUTSIDE_V6)] {
+        // A busy machine may lose a first packet; one that always does has to wait for something.
+        let outwards = (0..3).any(|n| {
+            let container = lab.container(&format!("out{position}{n}"));
+            lab.cni(plugin).add(&conf, &container, "eth0").result();
+            container.netns().ping(destination)
+        });
+        assert!(outwards, "to {destination}");
+        let inwards = (0..3).any(|n| {
+            let container = lab.container(&format!("in{position}{n}"));
+            let result = lab.cni(plugin).add(&conf, &container, "eth0").result();
+            lab.outside().ping(addresses(&result)[position].split('/').next().expect("an address"))
+        });
+        assert!(inwards, "from outside, address {position}");
     }
 }
 

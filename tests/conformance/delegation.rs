@@ -58,7 +58,7 @@ fn p_01_first_plugin_on_the_path_wins(plugin: Plugin) {
 fn p_01_missing_plugin_is_named(plugin: Plugin) {
     let lab = Lab::new();
     let container = lab.container("c1");
-    let call = lab.cni(plugin).call("ADD").of(&container, "eth0").env("CNI_PATH", "/nonexistent:/tmp");
+    let call = lab.cni(plugin).call("ADD").of(&container, "eth0").env("CNI_PATH", "/nonexistent:/");
     call.conf(&delegating(plugin, &lab)).run().error().saying(NAME).saying("/nonexistent");
 }
 

@@ -28,6 +28,14 @@ pub struct Base {
 }
 
 impl Base {
+    /// The version that the document on stdin states, if it is one that we speak: errors are told in it, also
+    /// those about the rest of the document.
+    #[must_use]
+    pub fn stated_version(stdin: &[u8]) -> Option<Version> {
+        let document: Map<String, Value> = serde_json::from_slice(stdin).ok()?;
+        Version::parse(document.get("cniVersion").map_or(Some(""), Value::as_str)?).ok()
+    }
+
     /// Parses what a runtime wrote to stdin and negotiates the version for `verb`.
     pub fn parse(stdin: &[u8], verb: Verb) -> Result<Self> {
         let unmarshall = || "error unmarshall network config";
@@ -444,6 +452,10 @@ pub struct DnsKey {
     /// Resolver options.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "forgiving::or_default")]
     pub options: Vec<String>,
+    /// Whatever else was given: handed on in a result, refused in a configuration.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub(super) unknown: Unknown,
 }
 
 /// What a runtime fills in for the capabilities that a configuration declares.

@@ -179,7 +179,7 @@ impl DnsKey {
 impl From<&Dns> for DnsKey {
     fn from(dns: &Dns) -> Self {
         let Dns { nameservers, domain, search, options } = dns.clone();
-        Self { nameservers, domain, search, options }
+        Self { nameservers, domain, search, options, unknown: super::config::Unknown::new() }
     }
 }
 

@@ -5,7 +5,7 @@
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::Value;
 
-use super::config::{BridgeKey, Config, GatewayObject, HostRoutesKey, RoutedNetworkKey};
+use super::config::{BridgeKey, Config, DnsKey, GatewayObject, HostRoutesKey, RoutedNetworkKey};
 use super::ipam::{AddressKey, ContainerRouteKey, IpamKey, RangeKey};
 use crate::error::{Code, Error, Result};
 
@@ -15,6 +15,7 @@ pub(super) fn refuse(config: &Config) -> Result<()> {
     let own = config.unknown.iter().filter(|(key, _)| !key.starts_with("cni.dev/"));
     refuse_in::<Config>("", own)?;
     refuse_in::<HostRoutesKey>("hostRoutes.", &config.host_routes.unknown)?;
+    refuse_in::<DnsKey>("dns.", &config.dns.unknown)?;
     if let Some(gateway) = &config.gateway {
         refuse_in::<GatewayObject>("gateway.", &gateway.0.unknown)?;
     }

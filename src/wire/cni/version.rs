@@ -5,7 +5,7 @@ use std::fmt;
 use crate::error::{Code, Error, Result};
 
 /// A version of the CNI specification that we speak, oldest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
     /// 0.1.0
     V010,
@@ -20,6 +20,7 @@ pub enum Version {
     /// 1.0.0
     V100,
     /// 1.1.0: GC and STATUS
+    #[default]
     V110,
 }
 

@@ -1,0 +1,46 @@
+//! The two system calls that have no safe wrapper, each behind a function that is safe to call here.
+//!
+//! Unsafe code is denied everywhere else.
+
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use nix::errno::Errno;
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
+use nix::unistd::ForkResult;
+
+/// Runs `work` in a forked child, which then ends. The process must have no other thread (none of
+/// springline's fronts has): a child of a threaded process may find the allocator locked for ever.
+///
+/// The child holds on to nothing of its parent's: not its pipes, for whose end the runtime waits, not its
+/// terminal, not its directory. Locks are the parent's to release (`store::Lock` does so explicitly).
+#[allow(unsafe_code)]
+pub(super) fn in_child(work: impl FnOnce()) -> Result<(), Errno> {
+    // SAFETY: no other thread exists, so the child may do whatever the parent may.
+    match unsafe { nix::unistd::fork() }? {
+        ForkResult::Parent { .. } => Ok(()),
+        ForkResult::Child => {
+            let _ = nix::unistd::setsid();
+            let _ = std::env::set_current_dir("/");
+            if let Ok(null) = std::fs::File::options().read(true).write(true).open("/dev/null") {
+                let _ = nix::unistd::dup2_stdin(&null);
+                let _ = nix::unistd::dup2_stdout(&null);
+                let _ = nix::unistd::dup2_stderr(&null);
+            }
+            work();
+            #[allow(clippy::exit)] // a child that returned would run the parent's code a second time
+            std::process::exit(0)
+        }
+    }
+}
+
+/// Has the program end with us: a runtime that loses patience kills springline, but does not know of its
+/// delegates, which would go on to allocate for nobody.
+#[allow(unsafe_code)]
+pub(crate) fn die_with_parent(command: &mut Command) {
+    // SAFETY: between fork and exec the closure makes one system call, which is async-signal-safe.
+    unsafe {
+        command.pre_exec(|| set_pdeathsig(Signal::SIGKILL).map_err(Into::into));
+    }
+}

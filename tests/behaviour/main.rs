@@ -1,0 +1,29 @@
+//! What the kernel shows after springline's verbs, with other eyes: `ip -j`, and packets.
+//!
+//! Where conformance asks whether runtimes get what the CNI specification promises, these tests ask whether the
+//! network does what the configuration says. Every test has a lab of its own. What must not happen is only asserted
+//! after the same has been seen to happen where nothing prevents it. A kernel feature or a tool that is missing is
+//! named on stderr in a line that begins with `not run:`.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod advertiser;
+mod support;
+
+mod announcing;
+mod asking;
+mod bridges;
+mod conflicts;
+mod forwarding;
+mod leases;
+mod marks;
+mod networks;
+mod occupied;
+mod ports;
+mod reach;
+mod readiness;
+mod reuse;
+mod routed;
+mod several;
+mod shared;

@@ -1,0 +1,89 @@
+//! CHECK: what is missing is named, and nothing else.
+
+use proptest::prelude::*;
+use springline::plan::{self, Object, Setting, Side, Step, Sysctl};
+
+use crate::given::{given, thousand};
+use crate::world::{after, record};
+
+proptest! {
+    #![proptest_config(thousand())]
+
+    #[test]
+    fn a_fresh_attachment_has_not_drifted(given in given()) {
+        let now = after(&given.before, given.key(), &given.steps);
+        prop_assert_eq!(plan::drift(&record(&given.plan()), &now), Vec::new());
+    }
+
+    #[test]
+    fn what_is_gone_is_named_with_what_stood_on_it(given in given()) {
+        let record = record(&given.plan());
+        let now = after(&given.before, given.key(), &given.steps);
+        for step in given.steps.iter().filter(|step| is_looked_at(step)) {
+            let Step::Add(object) = step else { continue };
+            let facts = after(&now, given.key(), [&Step::Del(object.clone())]);
+            let gone = given.steps.iter().filter(|other| *other == step || stands_on(other, object));
+            let expected: Vec<Step> = gone.filter(|step| is_looked_at(step)).cloned().collect();
+            prop_assert_eq!(plan::drift(&record, &facts), expected, "without {}", step);
+        }
+    }
+
+    #[test]
+    fn settings_that_were_changed_are_named(given in given()) {
+        let record = record(&given.plan());
+        let now = after(&given.before, given.key(), &given.steps);
+        for step in given.steps.iter().filter(|step| is_looked_at(step)) {
+            let Step::Set(setting) = step else { continue };
+            let facts = after(&now, given.key(), [&Step::Set(turned(setting))]);
+            prop_assert_eq!(plan::drift(&record, &facts), vec![step.clone()], "with {} turned", step);
+        }
+    }
+
+    /// Plugins behind us in a chain change the MAC, the MTU, sysctls of the container and the table of its
+    /// routes (`tuning`, `sbr`): that is what they are for.
+    #[test]
+    fn what_other_plugins_may_change_is_not_drift(given in given(), table in 1..1000u32) {
+        let mut now = after(&given.before, given.key(), &given.steps);
+        now.container.sysctls.values_mut().for_each(|value| *value = "7".into());
+        now.container.routes.iter_mut().for_each(|route| route.table = table);
+        for link in now.container.links.values_mut() {
+            link.mtu = 1300;
+            link.mac = None;
+        }
+        prop_assert_eq!(plan::drift(&record(&given.plan()), &now), Vec::new());
+    }
+}
+
+/// Whether CHECK looks at the step at all. Routes of the container are compared loosely, so that one of two
+/// like routes may go unnoticed: they have a test of their own.
+fn is_looked_at(step: &Step) -> bool {
+    match step {
+        Step::Add(Object::Record(_) | Object::Delegation(_)) => false,
+        Step::Set(Setting::Sysctl(Sysctl { side, .. })) => *side == Side::Host,
+        Step::Add(_) | Step::Set(Setting::State { .. } | Setting::Port(_)) => true,
+        _ => false,
+    }
+}
+
+/// Whether the step's effect goes with `object`.
+fn stands_on(step: &Step, object: &Object) -> bool {
+    let gone: Vec<(Side, &str)> = match object {
+        Object::Veth(veth) => vec![(Side::Host, veth.host.as_str()), (Side::Container, veth.peer.as_str())],
+        Object::Bridge(bridge) => vec![(Side::Host, bridge.name.as_str())],
+        Object::Holder(holder) => vec![(Side::Host, holder.name.as_str())],
+        _ => Vec::new(),
+    };
+    step.link().is_some_and(|link| gone.contains(&link))
+}
+
+/// The setting with another value.
+fn turned(setting: &Setting) -> Setting {
+    let mut turned = setting.clone();
+    match &mut turned {
+        Setting::State { up, .. } => *up = !*up,
+        Setting::Port(port) => port.isolated = !port.isolated,
+        Setting::Sysctl(sysctl) => sysctl.value = "9".into(),
+        Setting::AddressGeneration { .. } | Setting::StrictArp { .. } => unreachable!("not looked at"),
+    }
+    turned
+}

@@ -1,0 +1,91 @@
+//! The same case with the bad luck at every point in turn.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use std::{env, thread};
+
+use crate::scene::Scene;
+use crate::trace::{Effect, Fault, start};
+
+/// How many points are tried at once: most of the time is spent waiting.
+const WORKERS: usize = 4;
+/// When a sweep that is not exhaustive ends early, as on an emulated machine.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Whether every point is to be tried.
+pub(crate) fn is_exhaustive() -> bool {
+    env::var_os("SPRINGLINE_EXHAUSTIVE").is_some()
+}
+
+/// The points at which `effects` (a system call and what happens to it) can strike a clean run of `verb`.
+pub(crate) fn faults(scene: &Scene, verb: &str, effects: &[(&'static str, Effect)], and_later: bool) -> Vec<Fault> {
+    if verb == "DEL" {
+        scene.call("ADD").run().result();
+    }
+    let (outcome, log) = start(&scene.lab, scene.call(verb), &[]).finish_all();
+    outcome.success();
+    scene.blind_del().run().success();
+    let counts = log.counts();
+    let points = effects.iter().flat_map(|&(syscall, effect)| {
+        let count = counts.get(syscall).copied().unwrap_or_default();
+        (1..=count).map(move |when| Fault { syscall, when, and_later, effect })
+    });
+    points.collect()
+}
+
+/// Every `step`th of `faults`, in `stride`s that the other sweeps of the same kind do not share.
+fn sample(faults: Vec<Fault>, step: usize) -> Vec<Fault> {
+    if is_exhaustive() {
+        return faults;
+    }
+    // The first and last calls of each kind are where errors like to hide.
+    let len = faults.len();
+    let is_edge = |at: usize| {
+        let kind = |at: usize| faults.get(at).map(|fault| (fault.syscall, fault.effect));
+        at == 0 || at + 1 == len || kind(at) != kind(at - 1) || kind(at) != kind(at + 1)
+    };
+    let chosen = (0..len).filter(|&at| at % step == 0 || is_edge(at));
+    chosen.map(|at| faults[at]).collect()
+}
+
+/// Runs `case` with a scene of its own for every fault, or every `step`th; panics with all that failed.
+#[track_caller]
+pub(crate) fn sweep(
+    faults: Vec<Fault>,
+    step: usize,
+    make: impl Fn() -> Scene + Sync,
+    case: impl Fn(&Scene, Fault) + Sync,
+) {
+    let faults = sample(faults, step);
+    assert!(!faults.is_empty(), "a sweep over nothing");
+    let begin = Instant::now();
+    let next = AtomicUsize::new(0);
+    let failures = Mutex::new(Vec::new());
+    let work = || {
+        let mut scene: Option<Scene> = None;
+        while let Some(&fault) = faults.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if begin.elapsed() > LIMIT && !is_exhaustive() {
+                return;
+            }
+            let here = scene.take().unwrap_or_else(&make);
+            match catch_unwind(AssertUnwindSafe(|| case(&here, fault))) {
+                Ok(()) => scene = Some(here),
+                Err(panic) => {
+                    let text = panic.downcast_ref::<String>().cloned();
+                    let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+                    let mut failures = failures.lock().expect("nobody panics here");
+                    failures.push(format!("{fault:?}: {}", text.unwrap_or_default()));
+                }
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..WORKERS.min(faults.len()) {
+            scope.spawn(work);
+        }
+    });
+    let failures = failures.into_inner().expect("nobody panics here");
+    assert!(failures.is_empty(), "{} of {}:\n{}", failures.len(), faults.len(), failures.join("\n"));
+}

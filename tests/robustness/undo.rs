@@ -1,0 +1,130 @@
+//! A failure half way: ADD ends with one error, and everything is as before.
+
+use crate::common::cni::Outcome;
+use crate::every_mode;
+use crate::scene::{Mode, Scene};
+use crate::sweep::{faults, sweep};
+use crate::trace::{Effect::Error, Fault, start};
+
+every_mode! {
+    a_failing_file_operation_is_undone,
+    a_failing_message_is_undone,
+    a_lost_answer_is_undone,
+    a_failing_entry_is_undone,
+    an_undo_that_fails_too_says_so,
+}
+
+/// The disk is full, or has become read-only, at any file operation.
+fn a_failing_file_operation_is_undone(mode: Mode) {
+    let errors = [
+        ("openat", Error("ENOSPC")),
+        ("openat", Error("EMFILE")),
+        ("write", Error("ENOSPC")),
+        ("pwrite64", Error("ENOSPC")),
+        ("pread64", Error("EIO")),
+        ("ftruncate", Error("ENOSPC")),
+        ("fsync", Error("EIO")),
+        ("mkdir", Error("EROFS")),
+        ("rename", Error("ENOSPC")),
+        ("unlink", Error("EROFS")),
+        ("flock", Error("ENOLCK")),
+        ("statx", Error("EACCES")),
+        ("read", Error("EIO")),
+    ];
+    let points = faults(&Scene::not_forwarding(mode), "ADD", &errors, false);
+    sweep(points, 3, || Scene::not_forwarding(mode), fails_whole_or_works);
+}
+
+/// A message does not reach the kernel.
+fn a_failing_message_is_undone(mode: Mode) {
+    let points = faults(&Scene::not_forwarding(mode), "ADD", &[("sendto", Error("ENOBUFS"))], false);
+    sweep(points, 1, || Scene::not_forwarding(mode), fails_whole_or_works);
+}
+
+/// The kernel has done what it was told, but its answer is lost.
+fn a_lost_answer_is_undone(mode: Mode) {
+    let errors = [("recvfrom", Error("ENOBUFS")), ("recvfrom", Error("ENOMEM"))];
+    let points = faults(&Scene::not_forwarding(mode), "ADD", &errors, false);
+    sweep(points, 3, || Scene::not_forwarding(mode), fails_whole_or_works);
+}
+
+/// There is no thread, no socket, no way into the namespace.
+fn a_failing_entry_is_undone(mode: Mode) {
+    let errors = [
+        ("setns", Error("EPERM")),
+        ("socket", Error("EMFILE")),
+        ("socket", Error("ENOBUFS")),
+        ("setsockopt", Error("ENOPROTOOPT")),
+        ("getsockopt", Error("ENOPROTOOPT")),
+        ("clone3", Error("EAGAIN")),
+        ("epoll_create1", Error("EMFILE")),
+        ("epoll_ctl", Error("ENOMEM")),
+        ("eventfd2", Error("EMFILE")),
+        ("mmap", Error("ENOMEM")),
+        ("fstatfs", Error("EIO")),
+    ];
+    let points = faults(&Scene::not_forwarding(mode), "ADD", &errors, false);
+    sweep(points, 2, || Scene::not_forwarding(mode), fails_whole_or_works);
+}
+
+/// The same call keeps failing, so that the undo cannot do its work either.
+fn an_undo_that_fails_too_says_so(mode: Mode) {
+    let errors = [
+        ("openat", Error("EMFILE")),
+        ("write", Error("ENOSPC")),
+        ("socket", Error("ENOBUFS")),
+        ("rename", Error("EROFS")),
+        ("unlink", Error("EROFS")),
+        ("recvfrom", Error("ENOMEM")),
+        ("sendto", Error("EPERM")),
+        ("mkdir", Error("ENOSPC")),
+    ];
+    let points = faults(&Scene::not_forwarding(mode), "ADD", &errors, true);
+    sweep(points, 3, || Scene::not_forwarding(mode), fails_whole_or_works);
+}
+
+/// ADD meets the fault: it fails and leaves nothing, or says that it left something and the next DEL removes
+/// that, or works after all.
+fn fails_whole_or_works(scene: &Scene, fault: Fault) {
+    let (outcome, _) = start(&scene.lab, scene.call("ADD"), &[fault]).finish_all();
+    if outcome.status.success() {
+        scene.assert_works(&outcome);
+        scene.blind_del().run().silent();
+        reset_forwarding(scene);
+        scene.assert_restored("after DEL of what worked");
+    } else {
+        fails_whole(scene, &outcome);
+    }
+}
+
+/// What an ADD that has failed leaves, and says of it.
+fn fails_whole(scene: &Scene, outcome: &Outcome) {
+    if outcome.stderr.contains("cannot write the result") {
+        assert!(
+            outcome.stdout.is_empty(),
+            "a result of what was taken back: {:?}",
+            String::from_utf8_lossy(&outcome.stdout)
+        );
+        reset_forwarding(scene);
+        return scene.assert_restored("after a result that could not be printed");
+    }
+    let error = outcome.error();
+    let codes = [3, 4, 5, 6, 7, 8, 11, 100, 103];
+    assert!(codes.contains(&error.code), "code of {error:?}");
+    let is_incomplete = error.details.contains("not complete") || error.details.contains("could not begin");
+    if is_incomplete {
+        assert!(error.details.contains("run DEL"), "{error:?}");
+        scene.blind_del().run().silent();
+        reset_forwarding(scene);
+        scene.assert_restored(&format!("after an incomplete undo and a DEL ({error:?})"));
+    } else {
+        let when = format!("after an undo that is said to be complete ({}; {})", error.msg, error.details);
+        scene.assert_restored(&when);
+    }
+}
+
+/// DEL leaves forwarding on: that it was off is known to ADD only.
+fn reset_forwarding(scene: &Scene) {
+    scene.lab.host().write_sysctl("net/ipv4/ip_forward", "0");
+    scene.lab.host().write_sysctl("net/ipv6/conf/all/forwarding", "0");
+}
