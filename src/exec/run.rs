@@ -243,14 +243,14 @@ impl<'a> Run<'a> {
                 return Ok(());
             }
             Step::Del(Object::Delegation(_)) => drop(self.delegate()?.call("DEL")?),
-            Step::AwaitCarrier(link) => match kernel::await_carrier(&self.engine.host, link).await {
-                Ok(true) => {}
-                Ok(false) => {
+            Step::Await(readiness) => {
+                let endpoint = self.endpoint(readiness.side)?;
+                let missing = kernel::await_ready(endpoint, readiness).await.map_err(|error| explain(step, &error))?;
+                if let Some(missing) = missing {
                     return Err(Error::new(Code::TryAgainLater, "the other end is down, or the host is very busy")
-                        .context(format!("link {link} has no carrier")));
+                        .context(format!("{missing} is not ready")));
                 }
-                Err(error) => return Err(explain(step, &error)),
-            },
+            }
             Step::Announce(..) => return Box::pin(self.run_batch(Side::Container, std::slice::from_ref(step))).await,
             _ => return Err(Error::new(Code::Internal, format!("{step} is not slow"))),
         }
@@ -271,10 +271,9 @@ fn channel(step: &Step) -> Channel {
         | Step::Set(
             Setting::State { side, .. } | Setting::AddressGeneration { side, .. } | Setting::StrictArp { side, .. },
         ) => Channel::Netlink(*side),
-        Step::Add(Object::Delegation(_))
-        | Step::Del(Object::Delegation(_))
-        | Step::AwaitCarrier(_)
-        | Step::Announce(..) => Channel::Slow,
+        Step::Add(Object::Delegation(_)) | Step::Del(Object::Delegation(_)) | Step::Await(_) | Step::Announce(..) => {
+            Channel::Slow
+        }
         Step::Add(_) | Step::Del(_) | Step::Set(Setting::Sysctl(_)) => Channel::Alone,
     }
 }

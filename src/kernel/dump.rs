@@ -19,7 +19,7 @@ impl Endpoint {
         links: &[IfName],
         destinations: &[IpAddr],
     ) -> Result<(Vec<Option<LinkView>>, Vec<Option<FibAnswer>>), KernelError> {
-        let requests = links.iter().map(link::get).chain(destinations.iter().map(|to| route::get(*to)));
+        let requests = links.iter().map(link::get).chain(destinations.iter().map(|to| route::get(*to, None)));
         let mut answers = self.socket.batch(requests.collect()).await?.into_iter();
         let views = answers.by_ref().take(links.len()).map(|answer| match LinkView::from_answer(answer) {
             Ok(view) => Ok(Some(view)),

@@ -4,8 +4,8 @@ use std::os::fd::AsRawFd;
 
 use rtnetlink::packet_route::RouteNetlinkMessage as Message;
 use rtnetlink::packet_route::link::{
-    AfSpecInet, AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InetDevConf, InfoBridgePort, InfoData, InfoKind,
-    InfoPortData, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, State,
+    AfSpecInet, AfSpecInet6, AfSpecUnspec, BridgePortState, In6AddrGenMode, InetDevConf, InfoBridgePort, InfoData,
+    InfoKind, InfoPortData, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, State,
 };
 use rtnetlink::{LinkBridge, LinkBridgePort, LinkDummy, LinkMessageBuilder, LinkUnspec, LinkVeth};
 
@@ -131,7 +131,8 @@ pub struct LinkView {
     pub peer: Option<u32>,
     /// The index of the bridge of which it is a port.
     pub master: Option<u32>,
-    /// Whether it can carry packets (`IF_OPER_UP`).
+    /// Whether it is operational (`IF_OPER_UP`), its transmit queue active, and if it is a port, the port
+    /// enabled.
     pub carrier: bool,
     /// What a plan needs to know; the master is left open.
     pub link: Link,
@@ -156,7 +157,7 @@ impl LinkView {
             index: message.header.index,
             peer: None,
             master: None,
-            carrier: false,
+            carrier: true,
             link: Link::new(LinkKind::Other(String::new()), 0),
         };
         view.link.up = message.header.flags.contains(LinkFlags::Up);
@@ -174,13 +175,29 @@ impl LinkView {
                 LinkAttribute::Group(group) => link.group = *group,
                 LinkAttribute::Link(index) => self.peer = Some(*index),
                 LinkAttribute::Controller(index) => self.master = Some(*index),
-                LinkAttribute::OperState(state) => self.carrier = *state == State::Up,
-                LinkAttribute::LinkInfo(infos) => read_infos(link, infos),
+                LinkAttribute::OperState(state) => self.carrier &= *state == State::Up,
+                // Before dev_activate(), packets are given to a queue that drops them.
+                LinkAttribute::Qdisc(name) => self.carrier &= name != "noop",
+                LinkAttribute::LinkInfo(infos) => {
+                    read_infos(link, infos);
+                    self.carrier &= !is_disabled_port(infos);
+                }
                 LinkAttribute::AfSpecUnspec(specs) => read_specs(link, specs),
                 _ => {}
             }
         }
     }
+}
+
+/// Whether it is a bridge port that takes no packets. With STP, a port that listens or learns is on its way;
+/// that takes half a minute and is not waited for.
+fn is_disabled_port(infos: &[LinkInfo]) -> bool {
+    infos.iter().any(|info| match info {
+        LinkInfo::PortData(InfoPortData::BridgePort(flags)) => {
+            flags.iter().any(|flag| matches!(flag, InfoBridgePort::State(BridgePortState::Disabled)))
+        }
+        _ => false,
+    })
 }
 
 fn read_infos(link: &mut Link, infos: &[LinkInfo]) {

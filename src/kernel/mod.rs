@@ -30,4 +30,4 @@ pub use remove::remove_link;
 pub use route::FibAnswer;
 pub(crate) use route::{add as add_route, delete as delete_route};
 pub use socket::{Answer, KernelError, Request, Socket};
-pub use wait::await_carrier;
+pub use wait::await_ready;

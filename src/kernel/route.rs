@@ -60,12 +60,13 @@ fn build(index: u32, route: &Route) -> Result<RouteMessage, KernelError> {
 }
 
 /// Asks which route of the FIB answers for a destination (`RTM_F_FIB_MATCH`, Linux ≥ 5.1 for both families).
-pub(crate) fn get(destination: IpAddr) -> Request {
+pub(crate) fn get(destination: IpAddr, link: Option<u32>) -> Request {
     let mut message = RouteMessage::default();
     message.header.address_family = family(destination.family());
     message.header.destination_prefix_length = if destination.is_ipv4() { 32 } else { 128 };
     message.header.flags = RouteFlags::FibMatch;
     message.attributes.push(RouteAttribute::Destination(destination.into()));
+    message.attributes.extend(link.map(RouteAttribute::Oif));
     Request::plain(Message::GetRoute(message))
 }
 

@@ -1,55 +1,72 @@
-//! Waiting for the kernel, by notification.
+//! Waiting for what the kernel finishes in its own time.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use rtnetlink::MulticastGroup;
 
 use super::endpoint::Endpoint;
-use super::link::LinkView;
-use super::socket::{KernelError, Socket};
-use crate::model::IfName;
+use super::link::{self, LinkView};
+use super::route::{self, FibAnswer};
+use super::socket::{Answer, KernelError, Request, Socket};
+use crate::plan::{Readiness, RouteKind};
 
-/// Longer than any delay of the work queue that brings links up; shorter than any runtime's patience.
+/// Longer than any delay of the kernel's work queues, shorter than any runtime's patience.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Waits until a link can carry packets. `Ok(false)` if it is up by then on no account.
-pub async fn await_carrier(endpoint: &Endpoint, name: &IfName) -> Result<bool, KernelError> {
-    let absent = || KernelError::of(Errno::ENODEV, format!("{name} is gone"));
-    let index = endpoint.index(name).ok_or_else(absent)?;
-    // Usually it is there by now: one look is cheaper than a subscription.
-    if has_carrier(endpoint, index).await? {
-        return Ok(true);
+/// How long to wait for a notification before looking again. An address that the kernel has begun to answer
+/// for is told of just before its route is there, so a notification alone is not enough.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
+/// Waits until one side is ready. What is not ready by then on any account is returned as text.
+pub async fn await_ready(endpoint: &Endpoint, wanted: &Readiness) -> Result<Option<String>, KernelError> {
+    // Usually it is ready by now: one look is cheaper than a subscription.
+    if missing(endpoint, wanted).await?.is_none() {
+        return Ok(None);
     }
-    // Subscribe, look, listen: a change between the look and the listening is not missed.
-    let mut events = Socket::subscribe(MulticastGroup::Link as u32)?;
-    if has_carrier(endpoint, index).await? {
-        return Ok(true);
-    }
-    let heard = async {
-        loop {
-            match events.next_event().await {
-                Some(message) => match LinkView::from_message(&message) {
-                    Some(view) if view.index == index && view.carrier => return,
-                    _ => {}
-                },
-                None => tokio::time::sleep(Duration::from_millis(5)).await, // notifications were lost
-            }
-            if has_carrier(endpoint, index).await.unwrap_or(false) {
-                return;
-            }
-        }
+    let mut events = match wanted.links.is_empty() {
+        // A link's notifications can be had on the host only: that is where the subscription is opened.
+        false => Some(Socket::subscribe(MulticastGroup::Link as u32)?),
+        true => None,
     };
-    match tokio::time::timeout(PATIENCE, heard).await {
-        Ok(()) => Ok(true),
-        Err(_) => has_carrier(endpoint, index).await,
+    let begin = Instant::now();
+    loop {
+        let missing = missing(endpoint, wanted).await?;
+        if missing.is_none() || begin.elapsed() > PATIENCE {
+            return Ok(missing);
+        }
+        match &mut events {
+            Some(events) => drop(tokio::time::timeout(LOOK_AGAIN, events.next_event()).await),
+            None => tokio::time::sleep(LOOK_AGAIN).await,
+        }
     }
 }
 
-async fn has_carrier(endpoint: &Endpoint, index: u32) -> Result<bool, KernelError> {
-    let views = endpoint.look_up_indices(&[index]).await?;
-    match views.first() {
-        Some(view) => Ok(view.carrier),
-        None => Err(KernelError::of(Errno::ENODEV, "the link is gone")),
+/// The first thing that is not ready, by one datagram.
+async fn missing(endpoint: &Endpoint, wanted: &Readiness) -> Result<Option<String>, KernelError> {
+    let index = |name| {
+        let gone = || KernelError::of(Errno::ENODEV, format!("{name} is gone"));
+        endpoint.index(name).ok_or_else(gone)
+    };
+    let mut requests: Vec<Request> = Vec::new();
+    for name in &wanted.links {
+        requests.push(link::get_index(index(name)?));
     }
+    for address in &wanted.addresses {
+        requests.push(route::get(address.net.addr(), Some(index(&address.link)?)));
+    }
+    let mut answers = endpoint.socket.batch(requests).await?.into_iter();
+    for name in &wanted.links {
+        let answer = answers.next().unwrap_or_else(|| Err(KernelError::of(Errno::EPROTO, "no answer")));
+        if !LinkView::from_answer(answer)?.carrier {
+            return Ok(Some(format!("link {name}")));
+        }
+    }
+    let late = wanted.addresses.iter().zip(answers).find(|(_, answer)| !is_local(answer));
+    Ok(late.map(|(address, _)| format!("address {} on {}", address.net, address.link)))
+}
+
+fn is_local(answer: &Answer) -> bool {
+    let routes = answer.as_ref().map(Vec::as_slice).unwrap_or_default();
+    routes.iter().filter_map(FibAnswer::from_message).any(|route| route.kind == RouteKind::Local)
 }

@@ -27,7 +27,9 @@ pub fn attach(attachment: &Attachment, facts: &Facts) -> Result<Plan> {
         Mode::Bridged(bridge) => bridged::plan(&mut builder, attachment, bridge)?,
     }
     container::plan(&mut builder, attachment)?;
-    builder.push(Step::AwaitCarrier(attachment.host_link.clone()));
+    for readiness in builder.readiness(&attachment.host_link) {
+        builder.push(Step::Await(readiness));
+    }
     if matches!(attachment.network.mode, Mode::Bridged(_)) && !attachment.addresses.is_empty() {
         builder.push(Step::Announce(attachment.key.ifname.clone(), attachment.mac));
     }

@@ -1,8 +1,8 @@
 //! Collects steps, leaving out those whose effect is there already.
 
 use super::facts::Facts;
-use super::step::{Object, Setting, Step};
-use crate::model::AttachmentKey;
+use super::step::{Object, Readiness, Setting, Side, Step};
+use crate::model::{AttachmentKey, IfName};
 
 /// A plan in the making: the steps so far, and the facts as they will be after them.
 pub(super) struct Builder<'a> {
@@ -30,6 +30,23 @@ impl<'a> Builder<'a> {
 
     pub(super) fn set(&mut self, setting: Setting) {
         self.push(Step::Set(setting));
+    }
+
+    /// What the steps so far leave to the kernel's work queues: the pair's host link, whatever it is a port of,
+    /// and the IPv6 addresses.
+    pub(super) fn readiness(&self, host_link: &IfName) -> Vec<Readiness> {
+        let master = self.facts.host_link(host_link).and_then(|link| link.master.clone());
+        let links: Vec<IfName> = [host_link.clone()].into_iter().chain(master).collect();
+        let sides = [(Side::Host, links), (Side::Container, Vec::new())];
+        let readiness = sides.map(|(side, links)| {
+            let added = self.steps.iter().filter_map(|step| match step {
+                Step::Add(Object::Address(there, address)) if *there == side => Some(address),
+                _ => None,
+            });
+            let addresses = added.filter(|address| address.net.addr().is_ipv6()).cloned().collect();
+            Readiness { side, links, addresses }
+        });
+        readiness.into_iter().filter(|wait| !(wait.links.is_empty() && wait.addresses.is_empty())).collect()
     }
 
     pub(super) fn finish(self) -> Vec<Step> {

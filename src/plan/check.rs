@@ -19,7 +19,7 @@ fn is_checked(step: &Step) -> bool {
         Step::Add(object) => !matches!(object, Object::Record(_) | Object::Delegation(_)),
         Step::Set(Setting::Sysctl(sysctl)) => sysctl.side == Side::Host && !sysctl.precaution,
         Step::Set(setting) => !matches!(setting, Setting::AddressGeneration { .. } | Setting::StrictArp { .. }),
-        Step::Del(_) | Step::AwaitCarrier(_) | Step::Announce(..) => false,
+        Step::Del(_) | Step::Await(_) | Step::Announce(..) => false,
     }
 }
 

@@ -191,7 +191,7 @@ impl Facts {
             Step::Add(object) => self.has(object),
             Step::Del(object) => !self.has(object),
             Step::Set(setting) => self.has_set(setting),
-            Step::AwaitCarrier(_) | Step::Announce(..) => false,
+            Step::Await(_) | Step::Announce(..) => false,
         }
     }
 
@@ -263,7 +263,7 @@ impl Facts {
             Step::Add(object) => self.add(object, key),
             Step::Del(object) => self.del(object),
             Step::Set(setting) => self.set(setting),
-            Step::AwaitCarrier(_) | Step::Announce(..) => {}
+            Step::Await(_) | Step::Announce(..) => {}
         }
     }
 

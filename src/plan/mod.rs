@@ -34,7 +34,8 @@ pub use outcome::outcome;
 pub use record::{Delegation, NetnsIdentity, Record};
 pub use routed::holder_name;
 pub use step::{
-    BridgeLink, Holder, LinkAddress, Object, Port, Route, Setting, Shared, Side, Step, Sysctl, Veth, owner_of_alias,
+    BridgeLink, Holder, LinkAddress, Object, Port, Readiness, Route, Setting, Shared, Side, Step, Sysctl, Veth,
+    owner_of_alias,
 };
 pub use undo::{detach, undo};
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::step::{BridgeLink, Holder, LinkAddress, Object, Route, Setting, Shared, Side, Step, Veth};
+use super::step::{BridgeLink, Holder, LinkAddress, Object, Readiness, Route, Setting, Shared, Side, Step, Veth};
 use crate::model::LINK_GROUP;
 
 impl fmt::Display for Step {
@@ -11,7 +11,12 @@ impl fmt::Display for Step {
             Self::Add(object) => show_object(f, object, "add"),
             Self::Del(object) => show_object(f, object, "del"),
             Self::Set(setting) => show_setting(f, setting),
-            Self::AwaitCarrier(link) => write!(f, "await carrier on {link}"),
+            Self::Await(Readiness { side, links, addresses }) => {
+                let links = links.iter().map(ToString::to_string);
+                let addresses = addresses.iter().map(|address| address.net.addr().to_string());
+                let all = links.chain(addresses).collect::<Vec<_>>().join(", ");
+                write!(f, "{}await {all}", prefix(*side))
+            }
             Self::Announce(link, mac) => {
                 write!(f, "{}ip link set dev {link} address {mac}  # announces its addresses", prefix(Side::Container))
             }

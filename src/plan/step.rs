@@ -30,13 +30,27 @@ pub enum Step {
     Del(Object),
     /// Give something that exists another value.
     Set(Setting),
-    /// Wait until the host side of a pair can carry packets. The kernel brings a veth's transmit queue up
-    /// from a work queue (`linkwatch_event()`), after the message that set the other end up was answered;
-    /// a reply sent earlier is dropped, and an ARP retry costs a second.
-    AwaitCarrier(IfName),
+    /// Wait until one side can take part in traffic.
+    Await(Readiness),
     /// Have the container's kernel announce its addresses (gratuitous ARP, unsolicited NA): setting a MAC,
     /// even to what it is, raises `NETDEV_CHANGEADDR`, on which `arp_notify` and `ndisc_notify` act.
     Announce(IfName, Mac),
+}
+
+/// What the kernel finishes in its own time, after the message that asked for it was answered. A packet that
+/// comes earlier is dropped, and the retry costs a second.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Readiness {
+    /// Where.
+    pub side: Side,
+    /// Links that must carry packets: a transmit queue is activated, and a bridge port enabled, from a work
+    /// queue (`linkwatch_event()`) once the other end has come up.
+    #[serde(default)]
+    pub links: Vec<IfName>,
+    /// IPv6 addresses that the kernel must answer for: it joins their solicited-node group and inserts their
+    /// local route from a work queue too, even without duplicate address detection (`addrconf_dad_work()`).
+    #[serde(default)]
+    pub addresses: Vec<LinkAddress>,
 }
 
 /// Something that is there or not.
@@ -318,7 +332,7 @@ impl Step {
                 Setting::Port(port) => Some((Side::Host, port.link.as_str())),
                 Setting::Sysctl(sysctl) => sysctl.link().map(|link| (sysctl.side, link)),
             },
-            Self::AwaitCarrier(link) => Some((Side::Host, link.as_str())),
+            Self::Await(_) => None,
             Self::Announce(link, _) => Some((Side::Container, link.as_str())),
         }
     }

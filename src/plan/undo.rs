@@ -64,7 +64,7 @@ fn inverses(key: &AttachmentKey, step: &Step, before: Option<&Facts>, now: &Fact
             | Object::Route(..) => vec![Step::Del(object.clone())],
         },
         Step::Set(setting) => before.and_then(|before| before.current(setting)).map(Step::Set).into_iter().collect(),
-        Step::Del(_) | Step::AwaitCarrier(_) | Step::Announce(..) => Vec::new(),
+        Step::Del(_) | Step::Await(_) | Step::Announce(..) => Vec::new(),
     }
 }
 
