@@ -77,6 +77,19 @@ impl Error {
         self
     }
 
+    /// The same error, with a hint if the cause is a lack of privileges.
+    #[must_use]
+    pub fn with_permission_hint(self) -> Self {
+        let denied = |cause: &(dyn std::error::Error + 'static)| {
+            let kind = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+            kind == Some(std::io::ErrorKind::PermissionDenied)
+        };
+        if self.source.chain().any(denied) { self.hint(Self::PRIVILEGES) } else { self }
+    }
+
+    /// What to do about a lack of privileges.
+    pub const PRIVILEGES: &str = "springline needs CAP_NET_ADMIN in the host's namespace and the container's";
+
     /// The outermost line: what failed.
     #[must_use]
     pub fn message(&self) -> String {

@@ -113,6 +113,7 @@ impl Adding<'_> {
     /// With a delegate, the link comes first: `dhcp` asks through it. The delegate is called without the
     /// state lock, for it may take long; then a second plan adds what is missing.
     async fn with_delegate(&mut self, delegate: Delegate, read: ReadDelegated) -> Result<Outcome> {
+        delegate.find()?; // before the first change, rather than after
         let delegation = delegate.delegation.clone();
         let step = Step::Add(Object::Delegation(delegation.plugin.clone()));
         let (first, first_outcome) = self.plan().await?;
@@ -143,7 +144,11 @@ impl Adding<'_> {
     }
 
     async fn plan(&mut self) -> Result<(Plan, Outcome)> {
-        let facts = self.engine.facts_to_attach(self.container, &self.attachment).await?;
+        let mut facts = self.engine.facts_to_attach(self.container, &self.attachment).await?;
+        if self.is_forgotten(&facts) {
+            self.clear_forgotten(&facts).await?;
+            facts = self.engine.facts_to_attach(self.container, &self.attachment).await?;
+        }
         let plan = plan::attach(&self.attachment, &facts)?;
         let bridge = match &self.attachment.network.mode {
             Mode::Bridged(bridge) => facts.host_link(&bridge.name).and_then(|link| link.mac),
@@ -152,6 +157,33 @@ impl Adding<'_> {
         let outcome = plan::outcome(&self.attachment, &plan, bridge);
         self.before.get_or_insert(facts);
         Ok((plan, outcome))
+    }
+
+    /// Whether the host side is there, by name and alias, but no record of it: the state was lost.
+    fn is_forgotten(&self, facts: &Facts) -> bool {
+        let key = &self.attachment.key;
+        let ours = facts.host_link(&self.attachment.host_link).is_some_and(|link| link.alias == Some(key.alias()));
+        ours && !facts.records.contains(key)
+    }
+
+    /// Removes a forgotten pair, unless it ends in this very container: then it is alive.
+    async fn clear_forgotten(&mut self, facts: &Facts) -> Result<()> {
+        let key = self.attachment.key.clone();
+        if facts.container.links.contains_key(&key.ifname) {
+            let what = format!(
+                "{} is in {} already, but its record is lost; call DEL first",
+                key.ifname, self.attachment.netns
+            );
+            return Err(Error::new(Code::InvalidEnvironment, what).context(format!("attachment {key} exists already")));
+        }
+        let host_link = self.attachment.host_link.clone();
+        if let Some(record) = self.engine.record_from_links(&key, &[host_link]).await? {
+            let errors = self.engine.remove(&mut self.run, &record, None).await?;
+            self.run.done.clear();
+            self.run.lock()?;
+            errors.into_iter().next().map_or(Ok(()), Err)?;
+        }
+        Ok(())
     }
 
     fn record(&self, steps: &[Step], delegate: Option<&Delegate>) -> Record {

@@ -44,7 +44,7 @@ impl Engine {
 
     /// A record for an attachment that has none any more, if one of the candidates or the link of the usual
     /// name has its alias.
-    async fn record_from_links(&self, key: &AttachmentKey, candidates: &[IfName]) -> Result<Option<Record>> {
+    pub(super) async fn record_from_links(&self, key: &AttachmentKey, candidates: &[IfName]) -> Result<Option<Record>> {
         let (container, ifname) = (key.container.as_str(), key.ifname.as_str());
         let usual = HostLinkTemplate::default().render(key.hash(""), container, ifname).ok();
         let names: Vec<IfName> = candidates.iter().cloned().chain(usual).collect();

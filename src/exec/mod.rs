@@ -57,7 +57,7 @@ impl Container {
         if netns.is_current() && !allow_own {
             return Err(same_netns(path));
         }
-        let endpoint = netns.connect().coded(Code::InvalidNetns, doing)?;
+        let endpoint = netns.connect().coded(Code::InvalidNetns, doing).map_err(Error::with_permission_hint)?;
         Ok(Self { netns, endpoint })
     }
 }
@@ -80,9 +80,7 @@ pub fn host_seed() -> String {
 fn refused(error: &KernelError, doing: impl std::fmt::Display) -> Error {
     let refusal = Error::new(Code::Kernel, error.to_string()).context(doing.to_string());
     match nix::errno::Errno::from_raw(error.errno) {
-        nix::errno::Errno::EPERM | nix::errno::Errno::EACCES => {
-            refusal.hint("springline needs CAP_NET_ADMIN in the host's namespace and the container's")
-        }
+        nix::errno::Errno::EPERM | nix::errno::Errno::EACCES => refusal.hint(Error::PRIVILEGES),
         _ => refusal,
     }
 }

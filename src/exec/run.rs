@@ -217,7 +217,7 @@ impl<'a> Run<'a> {
                 let endpoint = self.endpoint(sysctl.side)?;
                 match endpoint.sysctls.write(&sysctl.key, &sysctl.value) {
                     Err(error) if sysctl.precaution && error.kind() == io::ErrorKind::ReadOnlyFilesystem => {}
-                    written => written.coded(Code::Kernel, || step.to_string())?,
+                    written => written.coded(Code::Kernel, || step.to_string()).map_err(Error::with_permission_hint)?,
                 }
             }
             _ => return Err(Error::new(Code::Internal, format!("{step} is not to be done alone"))),
@@ -239,7 +239,11 @@ impl<'a> Run<'a> {
             Step::Add(Object::Delegation(_)) => {
                 // A plugin that was killed half way may hold a lease: once called, it must be undone.
                 self.done.push(step.clone());
-                self.delegated = self.delegate()?.call("ADD")?;
+                let printed = self.delegate()?.call("ADD");
+                if printed.as_ref().is_err_and(|error| error.code == Code::IncompatibleVersion) {
+                    self.done.pop(); // it has not even looked at what was asked
+                }
+                self.delegated = printed?;
                 return Ok(());
             }
             Step::Del(Object::Delegation(_)) => drop(self.delegate()?.call("DEL")?),

@@ -55,10 +55,10 @@ impl Engine {
             }
             _ => Vec::new(),
         };
-        for (family, key) in plan::FORWARDING.into_iter().filter(|(family, _)| families.contains(family)) {
+        for (_, key) in plan::FORWARDING.into_iter().filter(|(family, _)| families.contains(family)) {
             let value = self.host.sysctls.read(key).unwrap_or_default();
             if value != "1" {
-                let why = format!("forwarding is \"require\", and net/{key} is {value:?} ({family:?})");
+                let why = format!("forwarding is \"require\", and net/{key} is {value:?}");
                 return Err(
                     Error::new(Code::Unavailable, why).context(format!("network {} cannot be served", network.name))
                 );

@@ -13,7 +13,7 @@ use crate::error::{Code, Coded, Error, Result};
 use crate::exec::{self, AttachRequest, Container, Engine};
 use crate::ipam::{Delegate, DelegateContext, Wishes};
 use crate::kernel::Netns;
-use crate::model::{AttachmentKey, ContainerId, IfName};
+use crate::model::{AttachmentKey, ContainerId, HostLinkTemplate, IfName};
 use crate::plan::Delegation;
 use crate::store::Store;
 use crate::wire::cni::config::Base;
@@ -172,11 +172,13 @@ impl Call {
         let key = self.key()?;
         let config = Config::parse(&self.base)?;
         let runtime = config.runtime()?;
-        let network = config.to_network(&self.base.name, &runtime, &exec::host_seed())?;
-        request::refuse_what_the_version_cannot_say(self.base.version, &network, self.foreign_ipam().is_some())?;
+        let mut network = config.to_network(&self.base.name, &runtime, &exec::host_seed())?;
+        let asked = request::asked(&config, &runtime, &self.env.args)?;
+        request::take_asked_for(&mut network, &asked);
+        let (delegated, by_name) = (self.foreign_ipam().is_some(), !asked.ips.is_empty());
+        request::refuse_what_the_version_cannot_say(self.base.version, &network, delegated, by_name)?;
         let earlier =
             self.base.prev_result().map(|value| ResultDocument::parse(value, self.base.version)).transpose()?;
-        let asked = request::asked(&config, &runtime, &self.env.args)?;
         let attachment = request::attachment(key.clone(), &self.env.netns, network, asked.mac, &exec::host_seed())?;
         let version = self.base.version;
         let request = AttachRequest {
@@ -212,7 +214,7 @@ impl Call {
         let key = self.key()?;
         with_runtime(async {
             let engine = Engine::open(Store::open()?)?;
-            let known = engine.detach(&key, self.todays_delegate(&key), &self.links_of_the_host()).await?;
+            let known = engine.detach(&key, self.todays_delegate(&key), &self.links_of_the_host(&key)).await?;
             if !known {
                 self.refuse_own_netns()?;
             }
@@ -233,12 +235,17 @@ impl Call {
         self.foreign_ipam().map(|plugin| self.delegate(plugin, context))
     }
 
-    /// The links of the host that `prevResult` names: where to look if there is no record any more.
-    fn links_of_the_host(&self) -> Vec<IfName> {
+    /// The links of the host that `prevResult` and configuration name: where to look if there is no record any
+    /// more.
+    fn links_of_the_host(&self, key: &AttachmentKey) -> Vec<IfName> {
         let parsed = self.base.prev_result().and_then(|value| ResultDocument::parse(value, self.base.version).ok());
         let interfaces = parsed.map(|document| document.interfaces).unwrap_or_default().into_iter();
         let of_host = interfaces.filter(|interface| interface.sandbox.as_ref().is_none_or(String::is_empty));
-        of_host.filter_map(|interface| IfName::parse(&interface.name).ok()).collect()
+        let named = of_host.filter_map(|interface| IfName::parse(&interface.name).ok());
+        let template = self.base.document.get("hostInterface").and_then(serde_json::Value::as_str);
+        let template = template.and_then(|template| HostLinkTemplate::parse(template).ok());
+        let (container, ifname) = (key.container.as_str(), key.ifname.as_str());
+        named.chain(template.and_then(|template| template.render(key.hash(""), container, ifname).ok())).collect()
     }
 
     /// DEL never looks into `CNI_NETNS`, so a path that leads to the host's own namespace by now (a PID that

@@ -54,12 +54,23 @@ impl Delegate {
         Some(same.unwrap_or_else(|| Self { delegation: recorded.clone(), context: context() }))
     }
 
+    /// The plugin's file: the first of its name in the folders of `CNI_PATH`.
+    pub fn find(&self) -> Result<PathBuf> {
+        let Delegation { plugin, path, .. } = &self.delegation;
+        let folders = || path.split(':').filter(|folder| !folder.is_empty());
+        folders().map(|folder| PathBuf::from(folder).join(plugin)).find(|file| file.is_file()).ok_or_else(|| {
+            let all = folders().collect::<Vec<_>>().join(", ");
+            Error::new(Code::InvalidConfig, format!("no such file in {all} (CNI_PATH)"))
+                .context(format!("IPAM plugin {plugin} not found"))
+        })
+    }
+
     /// Runs the plugin for `verb` and returns what it printed.
     #[allow(clippy::disallowed_methods)] // the one exception, see the module's documentation
     pub fn call(&self, verb: &str) -> Result<Vec<u8>> {
         let Delegation { plugin, config, args, path } = &self.delegation;
         let doing = || format!("IPAM plugin {plugin}: {verb}");
-        let program = find(plugin, path)?;
+        let program = self.find()?;
         let mut command = Command::new(program);
         command.env("CNI_COMMAND", verb).env("CNI_ARGS", args).env("CNI_PATH", path);
         if let DelegateContext::Attachment(key, netns) = &self.context {
@@ -101,16 +112,6 @@ fn failure(plugin: &str, verb: &str, stdout: &[u8], status: std::process::ExitSt
     let details = if failure.details.is_empty() { String::new() } else { format!("; {}", failure.details) };
     Error::new(code, format!("{}{details} (code {})", failure.msg, failure.code))
         .context(format!("IPAM plugin {plugin}: {verb}"))
-}
-
-/// The first file of that name in the folders of `CNI_PATH`.
-fn find(plugin: &str, path: &str) -> Result<PathBuf> {
-    let mut folders = path.split(':').filter(|folder| !folder.is_empty());
-    folders.clone().map(|folder| PathBuf::from(folder).join(plugin)).find(|file| file.is_file()).ok_or_else(|| {
-        let all = folders.by_ref().collect::<Vec<_>>().join(", ");
-        Error::new(Code::InvalidConfig, format!("no such file in {all} (CNI_PATH)"))
-            .context(format!("IPAM plugin {plugin} not found"))
-    })
 }
 
 impl Error {

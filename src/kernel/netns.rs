@@ -90,7 +90,10 @@ impl Netns {
     /// something fails, and 15 µs when nothing does.
     pub fn inside<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
         on_own_thread(|| {
-            self.inner.enter().map_err(io::Error::other)?;
+            self.inner.enter().map_err(|error| match error {
+                netns_rs::Error::SetnsError(errno) => io::Error::from_raw_os_error(errno as i32),
+                other => io::Error::other(other),
+            })?;
             work()
         })
     }

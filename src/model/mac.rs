@@ -32,7 +32,7 @@ impl Mac {
             let pair = pairs.next().filter(|pair| pair.len() == 2).ok_or_else(invalid)?;
             *byte = u8::from_str_radix(pair, 16).map_err(|_| invalid())?;
         }
-        if pairs.next().is_some() || bytes[0] & 1 == 1 || bytes == [0; 6] {
+        if pairs.next().is_some() || !Self::is_usable(bytes) {
             return Err(invalid());
         }
         Ok(Self(bytes))
@@ -46,10 +46,16 @@ impl Mac {
         Self(bytes)
     }
 
-    /// What the kernel reported; `None` if it is no Ethernet address.
+    /// What the kernel reported; `None` if it is no Ethernet address, or all zero, as that of a bridge is
+    /// whose last port has left.
     #[must_use]
     pub fn from_kernel(bytes: &[u8]) -> Option<Self> {
-        bytes.try_into().ok().map(Self)
+        let bytes: [u8; 6] = bytes.try_into().ok()?;
+        Self::is_usable(bytes).then_some(Self(bytes))
+    }
+
+    fn is_usable(bytes: [u8; 6]) -> bool {
+        bytes[0] & 1 == 0 && bytes != [0; 6]
     }
 
     /// The six bytes, most significant first.

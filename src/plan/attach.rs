@@ -26,6 +26,7 @@ pub fn attach(attachment: &Attachment, facts: &Facts) -> Result<Plan> {
         Mode::Routed(gateway) => routed::plan(&mut builder, attachment, gateway)?,
         Mode::Bridged(bridge) => bridged::plan(&mut builder, attachment, bridge)?,
     }
+    refuse_low_mtu(&builder, attachment)?;
     container::plan(&mut builder, attachment)?;
     for readiness in builder.readiness(&attachment.host_link) {
         builder.push(Step::Await(readiness));
@@ -69,7 +70,7 @@ fn refuse_taken_names(attachment: &Attachment, facts: &Facts) -> Result<()> {
     let key = &attachment.key;
     let ours = facts.host_link(&attachment.host_link).is_some_and(|link| link.alias == Some(key.alias()));
     if let Some(link) = facts.container.links.get(&key.ifname).filter(|_| !ours) {
-        let what = format!("{} already exists in {} ({:?}, mtu {})", key.ifname, attachment.netns, link.kind, link.mtu);
+        let what = format!("{} already exists in {} ({}, mtu {})", key.ifname, attachment.netns, link.kind, link.mtu);
         return Err(
             Error::new(Code::InvalidEnvironment, what).context(format!("cannot create interface {}", key.ifname))
         );
@@ -83,6 +84,19 @@ fn refuse_taken_names(attachment: &Attachment, facts: &Facts) -> Result<()> {
                 .hint("remove it, or choose another name with \"hostInterface\""))
         }
         None => Ok(()),
+    }
+}
+
+/// Below 1280 bytes (RFC 8200, section 5) the kernel takes IPv6 off a link (`addrconf_notify()`).
+fn refuse_low_mtu(builder: &Builder<'_>, attachment: &Attachment) -> Result<()> {
+    let host = builder.facts.host_link(&attachment.host_link);
+    let peer = builder.facts.container.links.get(&attachment.key.ifname);
+    match host.into_iter().chain(peer).map(|link| link.mtu).min() {
+        Some(mtu) if mtu < 1280 && attachment.needs_ipv6() => {
+            Err(Error::new(Code::InvalidConfig, "IPv6 needs at least 1280 bytes (RFC 8200)")
+                .context(format!("mtu {mtu} is too small for the network's IPv6 addresses")))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -62,12 +62,12 @@ fn use_bridge(builder: &mut Builder<'_>, bridge: &Bridge, mtu: u32) -> Result<bo
     let name = &bridge.name;
     let there = builder.facts.host_link(name);
     if let Some(link) = there.filter(|link| link.kind != LinkKind::Bridge) {
-        let why = format!("{:?} already exists but is not a bridge ({:?})", name.as_str(), link.kind);
+        let why = format!("{:?} already exists but is not a bridge (it is a {})", name.as_str(), link.kind);
         return Err(Error::new(Code::InvalidConfig, why).context("invalid configuration: bridge.name"));
     }
     let ours = there.is_none_or(|link| link.is_ours(BridgeLink::ALIAS));
     if ours {
-        builder.add(Object::Use(Shared::Bridge(name.clone())));
+        builder.claim(Shared::Bridge(name.clone()));
         let is_new = builder.facts.host_link(name).is_none();
         builder.add(Object::Bridge(BridgeLink { name: name.clone(), mac: bridge.mac, mtu }));
         if is_new && builder.facts.host_ipv6 {
@@ -97,7 +97,7 @@ fn hold_gateways(builder: &mut Builder<'_>, attachment: &Attachment, bridge: &Br
         // An address that was there before us stays when we go: no stake in it, no deletion.
         let users = builder.facts.users(&shared);
         if !builder.facts.has(&object) || users.mine || users.others {
-            builder.add(Object::Use(shared));
+            builder.claim(shared);
         }
         builder.add(object);
     }

@@ -1,7 +1,7 @@
 //! Collects steps, leaving out those whose effect is there already.
 
 use super::facts::Facts;
-use super::step::{Object, Readiness, Setting, Side, Step};
+use super::step::{Object, Readiness, Setting, Shared, Side, Step};
 use crate::model::{AttachmentKey, IfName};
 
 /// A plan in the making: the steps so far, and the facts as they will be after them.
@@ -26,6 +26,14 @@ impl<'a> Builder<'a> {
 
     pub(super) fn add(&mut self, object: Object) {
         self.push(Step::Add(object));
+    }
+
+    /// Takes a stake in a shared object: in the plan, and so in the record, also if it was taken before. What the
+    /// record does not name is never given up.
+    pub(super) fn claim(&mut self, shared: Shared) {
+        let step = Step::Add(Object::Use(shared));
+        self.facts.apply(&step, self.key);
+        self.steps.push(step);
     }
 
     pub(super) fn set(&mut self, setting: Setting) {

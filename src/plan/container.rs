@@ -135,14 +135,15 @@ fn source(attachment: &Attachment, family: Family) -> Option<std::net::IpAddr> {
 }
 
 /// A route behind those that other interfaces of the container have to the same destination: what was
-/// there first keeps carrying the traffic, and ours takes over when it goes.
+/// there first keeps carrying the traffic, and ours takes over when it goes. A metric that was asked for is
+/// kept unless it is taken.
 fn behind_others(builder: &Builder<'_>, route: Route) -> Route {
     let others = builder.facts.container.routes.iter();
-    let others =
-        others.filter(|other| (&other.dst, other.table) == (&route.dst, route.table) && other.link != route.link);
-    let worst = others.map(Route::effective_metric).max();
-    match worst {
-        Some(worst) if worst >= route.effective_metric() => Route { metric: worst.saturating_add(100), ..route },
-        _ => route,
-    }
+    let others: Vec<&Route> = others
+        .filter(|other| (&other.dst, other.table) == (&route.dst, route.table) && other.link != route.link)
+        .collect();
+    let worst = others.iter().map(|other| other.effective_metric()).max().unwrap_or(0);
+    let is_behind = others.iter().all(|other| other.effective_metric() < route.effective_metric());
+    let is_asked = route.metric != 0 && !others.iter().any(|other| other.collides(&route));
+    if is_behind || is_asked { route } else { Route { metric: worst.saturating_add(100), ..route } }
 }

@@ -98,6 +98,18 @@ pub enum LinkKind {
     Other(String),
 }
 
+impl std::fmt::Display for LinkKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Veth => f.write_str("veth"),
+            Self::Bridge => f.write_str("bridge"),
+            Self::Dummy => f.write_str("dummy"),
+            Self::Other(kind) if kind.is_empty() => f.write_str("physical link"),
+            Self::Other(kind) => f.write_str(kind),
+        }
+    }
+}
+
 impl Link {
     /// A link that is down and has nothing set.
     #[must_use]

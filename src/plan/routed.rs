@@ -69,7 +69,7 @@ fn hold_shared_address(builder: &mut Builder<'_>, address: Ipv4Addr) -> Result<(
             .context(format!("cannot create link {name}, which holds {address}")));
     }
     let net = single(address.into());
-    builder.add(Object::Use(Shared::Holder(name.clone())));
+    builder.claim(Shared::Holder(name.clone()));
     builder.add(Object::Holder(Holder { name: name.clone() }));
     builder.set(Setting::State { side: Side::Host, link: name.clone(), up: true });
     // Goes with the holder, so it needs no use of its own; another network may share under another address.

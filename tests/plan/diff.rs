@@ -1,7 +1,7 @@
 //! Two texts beside each other, line by line.
 
 /// The lines of both: those only in `old` with `-`, those only in `new` with `+`.
-pub fn diff(old: &str, new: &str) -> String {
+pub(crate) fn diff(old: &str, new: &str) -> String {
     let (old, new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
     let common = lengths(&old, &new);
     let (mut i, mut j, mut lines) = (0, 0, Vec::new());

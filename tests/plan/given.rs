@@ -20,13 +20,13 @@ use springline::plan::{
 
 /// What a test starts from. The attachment is one that is not refused.
 #[derive(Clone)]
-pub struct Given {
+pub(crate) struct Given {
     /// What is wanted.
-    pub attachment: Attachment,
+    pub(crate) attachment: Attachment,
     /// How things are.
-    pub before: Facts,
+    pub(crate) before: Facts,
     /// What an attachment's executor runs: the plan, and what a delegated IPAM plugin adds to it.
-    pub steps: Vec<Step>,
+    pub(crate) steps: Vec<Step>,
 }
 
 impl fmt::Debug for Given {
@@ -41,23 +41,23 @@ impl fmt::Debug for Given {
 
 impl Given {
     /// The attachment's name.
-    pub fn key(&self) -> &AttachmentKey {
+    pub(crate) fn key(&self) -> &AttachmentKey {
         &self.attachment.key
     }
 
     /// The plan as it is run and recorded.
-    pub fn plan(&self) -> plan::Plan {
+    pub(crate) fn plan(&self) -> plan::Plan {
         plan::Plan { key: self.key().clone(), steps: self.steps.clone() }
     }
 }
 
 /// A thousand cases each. Seeds of failures are not kept: a failure worth keeping becomes a test with a name.
-pub fn thousand() -> ProptestConfig {
+pub(crate) fn thousand() -> ProptestConfig {
     ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 /// Attachments of both modes over hosts and containers in many states.
-pub fn given() -> impl Strategy<Value = Given> {
+pub(crate) fn given() -> impl Strategy<Value = Given> {
     (attachments(), facts()).prop_filter_map("what is refused has no plan", |(attachment, around)| {
         let before = around.facts(&attachment);
         let plan = plan::attach(&attachment, &before).ok()?;
@@ -70,7 +70,7 @@ pub fn given() -> impl Strategy<Value = Given> {
     })
 }
 
-pub fn key(container: &str) -> AttachmentKey {
+pub(crate) fn key(container: &str) -> AttachmentKey {
     AttachmentKey {
         network: NetworkName::parse("public").unwrap(),
         container: ContainerId::parse(container).unwrap(),
@@ -78,20 +78,20 @@ pub fn key(container: &str) -> AttachmentKey {
     }
 }
 
-pub fn name(text: &str) -> IfName {
+pub(crate) fn name(text: &str) -> IfName {
     IfName::parse(text).unwrap()
 }
 
-pub fn net(text: &str) -> IpNet {
+pub(crate) fn net(text: &str) -> IpNet {
     text.parse().unwrap()
 }
 
-pub fn ip(text: &str) -> IpAddr {
+pub(crate) fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
 /// A network without settings.
-pub fn network(mode: Mode) -> Network {
+pub(crate) fn network(mode: Mode) -> Network {
     Network {
         name: NetworkName::parse("public").unwrap(),
         mode,
@@ -106,7 +106,7 @@ pub fn network(mode: Mode) -> Network {
 }
 
 /// A container's attachment, with the addresses and a lease for each.
-pub fn attachment(container: &str, network: Network, addresses: &[Address]) -> Attachment {
+pub(crate) fn attachment(container: &str, network: Network, addresses: &[Address]) -> Attachment {
     let key = key(container);
     let netns = format!("/run/netns/{container}");
     let lease = |address: &Address| Lease {
@@ -120,19 +120,19 @@ pub fn attachment(container: &str, network: Network, addresses: &[Address]) -> A
     Attachment { addresses, leases, ..Attachment::new(key, netns, network, None, "").unwrap() }
 }
 
-pub fn bridge(name: &str) -> Bridge {
+pub(crate) fn bridge(name: &str) -> Bridge {
     let name = self::name(name);
     Bridge { mac: Bridge::stable_mac("", &name), name, gateway: None, isolated: false, hairpin: false }
 }
 
 /// A link of springline's own, up.
-pub fn shared_link(kind: LinkKind, alias: &str) -> Link {
+pub(crate) fn shared_link(kind: LinkKind, alias: &str) -> Link {
     let mac = (kind == LinkKind::Bridge).then(|| bridge("spring0").mac);
     Link { up: true, mac, alias: Some(alias.to_owned()), group: LINK_GROUP, ..Link::new(kind, 1500) }
 }
 
 /// An attachment of the same network, for another container.
-pub fn neighbour(of: &Attachment, container: &str) -> Attachment {
+pub(crate) fn neighbour(of: &Attachment, container: &str) -> Attachment {
     let moved = |address: &Address| {
         let shifted = match address.net.addr() {
             IpAddr::V4(v4) => IpAddr::from((u32::from(v4) + 64).to_be_bytes()),

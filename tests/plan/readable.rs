@@ -17,7 +17,7 @@ use springline::plan::{
 /// The whole file.
 #[derive(Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct FactsFile {
+pub(crate) struct FactsFile {
     /// Whether the host forwards.
     forwarding: Families,
     /// Which kernels have IPv6.
@@ -143,7 +143,7 @@ fn springline() -> u8 {
 
 impl FactsFile {
     /// The facts, as the engine would gather them for an attachment called `key`.
-    pub fn to_facts(&self, key: &AttachmentKey) -> Facts {
+    pub(crate) fn to_facts(&self, key: &AttachmentKey) -> Facts {
         let mut facts = Facts {
             host: self.host.to_namespace(),
             container: self.container.to_namespace(),

@@ -54,7 +54,7 @@ proptest! {
     fn attaching_twice_changes_nothing_more(given in given()) {
         let now = with_fib(after(&given.before, given.key(), &given.steps), &given.attachment);
         let again = plan::attach(&given.attachment, &now).unwrap();
-        let changes = again.steps.iter().filter(|step| !matches!(step, Step::AwaitCarrier(_) | Step::Announce(..)));
+        let changes = again.steps.iter().filter(|step| !matches!(step, Step::Await(_) | Step::Announce(..)));
         prop_assert_eq!(changes.count(), 0, "{:?}", again.steps);
     }
 }

@@ -15,13 +15,13 @@ const KERNEL: u8 = 2;
 
 /// The host, its containers and the store.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct World {
+pub(crate) struct World {
     /// All that is the same from every attachment's point of view.
-    pub common: Facts,
+    pub(crate) common: Facts,
     /// The containers' namespaces.
-    pub containers: BTreeMap<AttachmentKey, Namespace>,
+    pub(crate) containers: BTreeMap<AttachmentKey, Namespace>,
     /// Who uses what is shared.
-    pub stakes: BTreeMap<Shared, BTreeSet<AttachmentKey>>,
+    pub(crate) stakes: BTreeMap<Shared, BTreeSet<AttachmentKey>>,
 }
 
 impl World {
@@ -39,7 +39,7 @@ impl World {
     }
 
     /// Does what the steps do, in the name of `key`.
-    pub fn run(&mut self, key: &AttachmentKey, steps: &[Step]) {
+    pub(crate) fn run(&mut self, key: &AttachmentKey, steps: &[Step]) {
         let facts = after(&self.view(key), key, steps);
         for (shared, users) in &facts.users {
             let stakes = self.stakes.entry(shared.clone()).or_default();
@@ -56,7 +56,7 @@ impl World {
     }
 
     /// Plans and runs an attachment.
-    pub fn attach(&mut self, attachment: &Attachment) -> Record {
+    pub(crate) fn attach(&mut self, attachment: &Attachment) -> Record {
         let facts = with_fib(self.view(&attachment.key), attachment);
         let plan = plan::attach(attachment, &facts).unwrap();
         self.run(&attachment.key, &plan.steps);
@@ -64,26 +64,26 @@ impl World {
     }
 
     /// Plans and runs the removal of an attachment.
-    pub fn detach(&mut self, record: &Record) {
+    pub(crate) fn detach(&mut self, record: &Record) {
         let steps = plan::detach(record, &self.view(&record.key));
         self.run(&record.key, &steps);
     }
 
     /// What CHECK finds missing.
-    pub fn drift(&self, record: &Record) -> Vec<Step> {
+    pub(crate) fn drift(&self, record: &Record) -> Vec<Step> {
         plan::drift(record, &self.view(&record.key))
     }
 }
 
 /// `facts` once `key` has done the steps.
-pub fn after<'a>(facts: &Facts, key: &AttachmentKey, steps: impl IntoIterator<Item = &'a Step>) -> Facts {
+pub(crate) fn after<'a>(facts: &Facts, key: &AttachmentKey, steps: impl IntoIterator<Item = &'a Step>) -> Facts {
     let mut facts = facts.clone();
     steps.into_iter().for_each(|step| facts.apply(step, key));
     facts
 }
 
 /// Fails with the lines in which the two differ.
-pub fn same<T: PartialEq + Debug>(found: &T, expected: &T, when: &str) -> Result<(), TestCaseError> {
+pub(crate) fn same<T: PartialEq + Debug>(found: &T, expected: &T, when: &str) -> Result<(), TestCaseError> {
     if found == expected {
         return Ok(());
     }
@@ -93,7 +93,7 @@ pub fn same<T: PartialEq + Debug>(found: &T, expected: &T, when: &str) -> Result
 }
 
 /// The record of an attachment that ran to its end.
-pub fn record(plan: &Plan) -> Record {
+pub(crate) fn record(plan: &Plan) -> Record {
     Record {
         version: Record::VERSION,
         key: plan.key.clone(),
@@ -106,7 +106,7 @@ pub fn record(plan: &Plan) -> Record {
 }
 
 /// `facts` with the FIB's answers for what the attachment wants: those that were given stay.
-pub fn with_fib(mut facts: Facts, attachment: &Attachment) -> Facts {
+pub(crate) fn with_fib(mut facts: Facts, attachment: &Attachment) -> Facts {
     let answers: Vec<FibMatch> =
         plan::wanted_prefixes(attachment).into_iter().flat_map(|asked| answers(&facts, asked)).collect();
     facts.fib.extend(answers);

@@ -157,7 +157,7 @@ impl Config {
 
 /// No `ipam`: the interface gets no address from us, unless the runtime asks for one by name.
 fn without_ipam(mode: &Mode, runtime: &RuntimeConfig) -> Result<Option<Ipam>> {
-    if runtime.ips.is_empty() && runtime.ip_ranges.is_empty() {
+    if runtime.ip_ranges.is_empty() {
         return Ok(None);
     }
     IpamKey::default().to_model(mode, &runtime.ip_ranges).map(Some)

@@ -57,6 +57,13 @@ pub fn asked(config: &Config, runtime: &RuntimeConfig, cni_args: &str) -> Result
     Ok(Asked { ips, mac })
 }
 
+/// A network without `ipam` gives no address by itself, but takes one that is asked for by name.
+pub fn take_asked_for(network: &mut Network, asked: &Asked) {
+    if network.ipam.is_none() && !asked.ips.is_empty() {
+        network.ipam = Some(Ipam::BuiltIn { ranges: Vec::new(), addresses: Vec::new(), routes: None, data_dir: None });
+    }
+}
+
 /// The attachment that is wanted, its addresses still open.
 pub fn attachment(
     key: AttachmentKey,
@@ -70,7 +77,12 @@ pub fn attachment(
 
 /// Old results have no place for an interface without addresses, or with two of a family: refused before
 /// anything is done.
-pub fn refuse_what_the_version_cannot_say(version: Version, network: &Network, delegated: bool) -> Result<()> {
+pub fn refuse_what_the_version_cannot_say(
+    version: Version,
+    network: &Network,
+    delegated: bool,
+    asked: bool,
+) -> Result<()> {
     if version >= Version::V030 || delegated {
         return Ok(());
     }
@@ -81,7 +93,7 @@ pub fn refuse_what_the_version_cannot_say(version: Version, network: &Network, d
         }
         _ => Vec::new(),
     };
-    if families.is_empty() {
+    if families.is_empty() && !asked {
         let why = format!("a result of version {version} needs an address, and this network gives none");
         return Err(Error::new(Code::InvalidConfig, why).context("cannot convert: no valid IP addresses"));
     }
