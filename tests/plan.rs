@@ -1,6 +1,8 @@
 //! Planning, without a kernel: properties over generated attachments and facts, snapshots of whole plans, and
 //! the single cases that neither shows well. `Facts::apply` is the kernel of all of them.
 
+#![allow(clippy::unwrap_used)] // clippy.toml allows it in tests, but not in what tests call
+
 #[path = "plan/cases.rs"]
 mod cases;
 #[path = "plan/diff.rs"]

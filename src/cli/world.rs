@@ -52,13 +52,14 @@ impl Scratch {
         &self.0
     }
 
-    /// The files below, without those that only say where allocation goes on.
+    /// The files below, without those that only say where allocation goes on, or are there to be locked.
     pub(super) fn files(&self) -> BTreeSet<String> {
         let mut files = BTreeSet::new();
         let mut folders = vec![self.0.clone()];
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
                 match entry.file_type() {
+                    Ok(kind) if kind.is_dir() && entry.file_name() == "locks" => {}
                     Ok(kind) if kind.is_dir() => folders.push(entry.path()),
                     _ if entry.file_name().to_string_lossy().starts_with(".ring-") => {}
                     _ => drop(files.insert(entry.path().display().to_string())),

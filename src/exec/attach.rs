@@ -6,7 +6,7 @@ use crate::error::{Code, Error, Result};
 use crate::ipam::{self, Delegate, Wishes};
 use crate::kernel::Netns;
 use crate::model::{Assigned, Attachment, AttachmentKey, Ipam, Mode, Outcome};
-use crate::plan::{self, Facts, NetnsIdentity, Object, Plan, Record, Step};
+use crate::plan::{self, Facts, NetnsIdentity, Object, Phase, Plan, Record, Step};
 
 /// An attachment to be made.
 pub struct AttachRequest {
@@ -78,7 +78,7 @@ impl Adding<'_> {
     async fn take_over(&mut self) -> Result<Vec<std::net::IpAddr>> {
         let key = &self.attachment.key;
         let Some(record) = self.engine.store.record(key)? else { return Ok(Vec::new()) };
-        if record.outcome.is_some() && self.engine.is_alive(&record) {
+        if record.phase == Phase::Ready && self.engine.is_alive(&record) {
             let what = format!("it lives in {}; call DEL first", record.netns.path);
             return Err(Error::new(Code::InvalidEnvironment, what).context(format!("attachment {key} exists already")));
         }
@@ -104,9 +104,9 @@ impl Adding<'_> {
             self.attachment.container_routes = chosen.routes;
         }
         let (plan, outcome) = self.plan().await?;
-        self.run.record = Some(self.record(&plan.steps, None));
+        self.run.record = Some(Record { outcome: Some(outcome.clone()), ..self.record(&plan.steps, None) });
         self.run.run(&plan.steps).await?;
-        self.complete(&outcome)?;
+        self.engine.store.complete_record(&self.attachment.key)?;
         Ok(outcome)
     }
 
@@ -134,12 +134,12 @@ impl Adding<'_> {
         }
         self.run.lock()?;
         let (second, outcome) = self.plan().await?;
-        record.steps.extend(second.steps.iter().cloned());
-        self.run.record = Some(record);
-        self.write_record()?;
-        self.run.run(&second.steps).await?;
         let outcome = Outcome { links: first_outcome.links, ..outcome };
-        self.complete(&outcome)?;
+        record.steps.extend(second.steps.iter().cloned());
+        record.outcome = Some(outcome.clone());
+        self.engine.store.write_record(&record)?;
+        self.run.run(&second.steps).await?;
+        self.engine.store.complete_record(&self.attachment.key)?;
         Ok(outcome)
     }
 
@@ -189,6 +189,7 @@ impl Adding<'_> {
     fn record(&self, steps: &[Step], delegate: Option<&Delegate>) -> Record {
         Record {
             version: Record::VERSION,
+            phase: Phase::Begun,
             key: self.attachment.key.clone(),
             boot: self.engine.store.boot().to_owned(),
             netns: NetnsIdentity {
@@ -199,18 +200,6 @@ impl Adding<'_> {
             outcome: None,
             delegation: delegate.map(|delegate| delegate.delegation.clone()),
         }
-    }
-
-    fn write_record(&self) -> Result<()> {
-        self.run.record.as_ref().map_or(Ok(()), |record| self.engine.store.write_record(record))
-    }
-
-    /// Only a record with an outcome stands for an attachment that was ever reported.
-    fn complete(&mut self, outcome: &Outcome) -> Result<()> {
-        if let Some(record) = &mut self.run.record {
-            record.outcome = Some(outcome.clone());
-        }
-        self.write_record()
     }
 
     /// Goes back to the facts of before, and says with the error whether that worked.

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::ipam::Delegate;
 use crate::kernel::LinkView;
 use crate::model::{AttachmentKey, HostLinkTemplate, IfName, Ipam, Lease};
-use crate::plan::{self, NetnsIdentity, Object, Record, Step, Veth};
+use crate::plan::{self, NetnsIdentity, Object, Phase, Record, Step, Veth};
 
 impl Engine {
     /// Removes an attachment. Whether anything was known of it.
@@ -59,6 +59,7 @@ impl Engine {
     fn bare_record(&self, key: &AttachmentKey, steps: Vec<Step>) -> Record {
         Record {
             version: Record::VERSION,
+            phase: Phase::Ready,
             key: key.clone(),
             boot: self.store.boot().to_owned(),
             netns: NetnsIdentity { path: String::new(), cookie: 0 },

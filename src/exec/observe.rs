@@ -104,6 +104,9 @@ impl Engine {
     async fn observe_forwarding(&self, facts: &mut Facts, attachment: &Attachment) -> Result<(), KernelError> {
         let default = |key: &str| self.host.sysctls.read(key).ok();
         facts.host_ipv6 = default("ipv6/conf/all/disable_ipv6").is_some();
+        if let Some(value) = default(plan::DEFAULT_ACCEPT_RA) {
+            facts.host.sysctls.insert(plan::DEFAULT_ACCEPT_RA.to_owned(), value);
+        }
         if attachment.network.forwarding == Forwarding::Leave {
             return Ok(());
         }
@@ -301,7 +304,14 @@ fn shared_objects(attachment: &Attachment) -> Vec<Shared> {
             });
             addresses.chain([Shared::Bridge(bridge.name.clone())]).collect()
         }
-        Mode::Routed(_) => shared_link(attachment).map(Shared::Holder).into_iter().collect(),
+        Mode::Routed(Gateway::Shared(address)) => {
+            let link = shared_link(attachment).into_iter();
+            link.flat_map(|link| {
+                [Shared::Address(link.clone(), IpNet::from(IpAddr::V4(*address))), Shared::Holder(link)]
+            })
+            .collect()
+        }
+        Mode::Routed(_) => Vec::new(),
     }
 }
 

@@ -115,13 +115,17 @@ pub struct Attachment {
     pub container_routes: Option<Vec<ContainerRoute>>,
     /// The leases that back the addresses.
     pub leases: Vec<Lease>,
-    /// The plugin that was asked for the addresses, if they are not our own.
-    pub delegate: Option<String>,
     /// Name servers to report.
     pub dns: Dns,
 }
 
 impl Attachment {
+    /// Whether a delegated IPAM plugin has yet to give the addresses: then there is nothing to route.
+    #[must_use]
+    pub fn awaits_addresses(&self) -> bool {
+        matches!(self.network.ipam, Some(super::Ipam::Delegated { .. })) && self.addresses.is_empty()
+    }
+
     /// Names, MACs and everything else that follows from who the attachment is.
     ///
     /// `seed` is this host's identity (`/etc/machine-id`); see [`AttachmentKey::hash`].
@@ -142,7 +146,6 @@ impl Attachment {
             addresses: Vec::new(),
             container_routes: None,
             leases: Vec::new(),
-            delegate: None,
             dns: network.dns.clone(),
             key,
             netns,

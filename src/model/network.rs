@@ -131,6 +131,12 @@ pub struct ContainerRoute {
 }
 
 impl ContainerRoute {
+    /// The number of its table; `main` unless one is named.
+    #[must_use]
+    pub fn table_number(&self) -> u32 {
+        self.table.filter(|table| *table != 0).unwrap_or(254)
+    }
+
     /// A route to `dst` through the family's gateway, without further attributes.
     #[must_use]
     pub fn plain(dst: IpNet) -> Self {

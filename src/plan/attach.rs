@@ -75,13 +75,22 @@ fn refuse_taken_names(attachment: &Attachment, facts: &Facts) -> Result<()> {
             Error::new(Code::InvalidEnvironment, what).context(format!("cannot create interface {}", key.ifname))
         );
     }
+    if ours && !facts.container.links.contains_key(&key.ifname) {
+        let what = format!(
+            "{} is the host side of {key}, but its other end is not in {}",
+            attachment.host_link, attachment.netns
+        );
+        return Err(Error::new(Code::TryAgainLater, what)
+            .context("half a pair is left of an earlier attachment")
+            .hint("call DEL first"));
+    }
     match facts.host_link(&attachment.host_link).filter(|_| !ours) {
         Some(link) => {
             let owner = link.alias.as_deref().and_then(super::owner_of_alias);
-            let owner = owner.map_or_else(|| "not ours".to_owned(), |owner| format!("belongs to {owner}"));
-            Err(Error::new(Code::InvalidConfig, format!("a link of this name exists on the host and is {owner}"))
+            let owner = owner.map_or_else(|| "is not springline's".to_owned(), |owner| format!("belongs to {owner}"));
+            Err(Error::new(Code::InvalidConfig, format!("a link of this name exists on the host and {owner}"))
                 .context(format!("cannot create link {}", attachment.host_link))
-                .hint("remove it, or choose another name with \"hostInterface\""))
+                .hint("choose another name with \"hostInterface\""))
         }
         None => Ok(()),
     }
@@ -105,11 +114,12 @@ fn refuse_missing_ipv6(attachment: &Attachment, facts: &Facts) -> Result<()> {
         return Ok(());
     }
     if !facts.host_ipv6 {
-        return Err(Error::new(Code::InvalidConfig, "the network has IPv6 ranges or addresses")
-            .context("the host's kernel has no IPv6"));
+        return Err(Error::new(Code::InvalidConfig, "the network has IPv6 addresses, or fe80::1 as its gateway")
+            .context("the host's kernel has no IPv6")
+            .hint("leave IPv6 out of the network, or choose another gateway scheme"));
     }
     // An administrator may have switched it off on purpose: it is not for us to switch it on again.
     Err(Error::new(Code::InvalidConfig, "net.ipv6.conf.default.disable_ipv6 is 1 there, or the kernel has no IPv6")
         .context(format!("IPv6 is disabled in the container's namespace {}", attachment.netns))
-        .hint("enable it for the container, or leave the IPv6 ranges and addresses out of the network"))
+        .hint("enable it for the container, or leave IPv6 (and gateway \"inet6\") out of the network"))
 }

@@ -91,15 +91,7 @@ fn hold_gateways(builder: &mut Builder<'_>, attachment: &Attachment, bridge: &Br
     let in_use = |family: Family| gateways.iter().any(|gateway| gateway.family() == family);
     forwarding::plan(builder, attachment.network.forwarding, in_use)?;
     for net in gateways {
-        let address = LinkAddress { link: bridge.name.clone(), net, host_scope: false };
-        let shared = Shared::Address(bridge.name.clone(), net);
-        let object = Object::Address(Side::Host, address);
-        // An address that was there before us stays when we go: no stake in it, no deletion.
-        let users = builder.facts.users(&shared);
-        if !builder.facts.has(&object) || users.mine || users.others {
-            builder.claim(shared);
-        }
-        builder.add(object);
+        builder.hold_address(LinkAddress { link: bridge.name.clone(), net, host_scope: false });
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Collects steps, leaving out those whose effect is there already.
 
 use super::facts::Facts;
-use super::step::{Object, Readiness, Setting, Shared, Side, Step};
+use super::step::{LinkAddress, Object, Readiness, Setting, Shared, Side, Step};
 use crate::model::{AttachmentKey, IfName};
 
 /// A plan in the making: the steps so far, and the facts as they will be after them.
@@ -32,8 +32,23 @@ impl<'a> Builder<'a> {
     /// record does not name is never given up.
     pub(super) fn claim(&mut self, shared: Shared) {
         let step = Step::Add(Object::Use(shared));
+        if self.steps.contains(&step) {
+            return;
+        }
         self.facts.apply(&step, self.key);
         self.steps.push(step);
+    }
+
+    /// Puts an address on a link that is shared. One that was there before us stays when we go: no stake in it,
+    /// no deletion.
+    pub(super) fn hold_address(&mut self, address: LinkAddress) {
+        let shared = Shared::Address(address.link.clone(), address.net);
+        let object = Object::Address(Side::Host, address);
+        let users = self.facts.users(&shared);
+        if !self.facts.has(&object) || users.mine || users.others {
+            self.claim(shared);
+        }
+        self.add(object);
     }
 
     pub(super) fn set(&mut self, setting: Setting) {

@@ -9,7 +9,7 @@ use super::facts::{Facts, FibMatch, RouteKind};
 use super::routed::host_routes;
 use super::step::owner_of_alias;
 use crate::error::{Code, Error, Result};
-use crate::model::{Attachment, Gateway, Mode, single};
+use crate::model::{Attachment, Gateway, Lease, Mode, single};
 
 /// Everything whose owner must be asked for in the host's FIB before the attachment gets it.
 #[must_use]
@@ -36,6 +36,15 @@ pub fn routed_prefixes(attachment: &Attachment, gateway: &Gateway) -> Vec<IpNet>
 
 /// Refuses the attachment if what it wants is taken.
 pub(super) fn refuse(attachment: &Attachment, facts: &Facts) -> Result<()> {
+    let leased = |lease: &&Lease| {
+        facts.leases.get(&(lease.network.clone(), lease.address)).is_some_and(|owner| *owner != attachment.key)
+    };
+    if let Some(lease) = attachment.leases.iter().find(leased) {
+        let owner =
+            facts.leases.get(&(lease.network.clone(), lease.address)).map(ToString::to_string).unwrap_or_default();
+        return Err(Error::new(Code::InvalidConfig, format!("it belongs to attachment {owner}"))
+            .context(format!("address {} of network {} is taken", lease.address, lease.network)));
+    }
     let mut foreign = facts.fib.iter().filter(|found| found.link.as_ref() != Some(&attachment.host_link));
     foreign.try_for_each(|found| refuse_one(attachment, found))
 }
@@ -45,7 +54,7 @@ fn refuse_one(attachment: &Attachment, found: &FibMatch) -> Result<()> {
     let link = found.link.as_ref().map_or_else(String::new, |link| format!(" on {link}"));
     let inside = found.asked.contains(&found.dst);
     let why = match (found.kind, owner) {
-        (RouteKind::Local, _) if inside => format!("{} is an address of the host itself{link}", found.dst.addr()),
+        (RouteKind::Local, None) if inside => format!("{} is an address of the host itself{link}", found.dst.addr()),
         (_, Some(owner)) => format!("{} is routed{link} and belongs to attachment {owner}", found.dst),
         (RouteKind::Unicast | RouteKind::Reject, None) if found.dst == found.asked => format!(
             "{} has a route{link} already (table {}, metric {}, protocol {})",

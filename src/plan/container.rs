@@ -9,7 +9,8 @@ use crate::model::{Addressing, Attachment, ContainerRoute, Family, Gateway, IfNa
 /// The steps inside the container: quiet IPv6, addresses, link up, routes.
 pub(super) fn plan(builder: &mut Builder<'_>, attachment: &Attachment) -> Result<()> {
     let link = &attachment.key.ifname;
-    if attachment.network.ipam.is_some() || !attachment.addresses.is_empty() {
+    let routed = matches!(attachment.network.mode, Mode::Routed(_));
+    if routed || attachment.network.ipam.is_some() || !attachment.addresses.is_empty() {
         quiet_autoconfiguration(builder, attachment);
     }
     builder.set(Setting::State { side: Side::Container, link: IfName::loopback(), up: true });
@@ -77,6 +78,9 @@ impl Attachment {
     /// saying; next hops are still open.
     #[must_use]
     pub(super) fn asked_routes(&self) -> Vec<ContainerRoute> {
+        if self.awaits_addresses() {
+            return Vec::new();
+        }
         if let Some(routes) = &self.container_routes {
             return routes.clone();
         }
@@ -108,13 +112,14 @@ fn to_route(attachment: &Attachment, asked: &ContainerRoute) -> Result<Route> {
             .context("invalid configuration: ipam.routes")
             .hint("give the route a \"gw\", or \"scope\": 253 if the destination is on the link"));
     }
-    let routed = matches!(attachment.network.mode, Mode::Routed(_));
+    // A gateway that the network names is on the link, whether or not the address's prefix covers it.
+    let ours = matches!(attachment.network.mode, Mode::Routed(_)) || asked.gw.is_none();
     let connected = addresses(attachment).iter().any(|net| via.is_some_and(|via| net.contains(&via)));
     Ok(Route {
         via,
-        onlink: routed && !connected && via.is_some_and(|via| !routed::is_link_local(via)),
+        onlink: ours && !connected && via.is_some_and(|via| !routed::is_link_local(via)),
         src: source(attachment, family),
-        table: asked.table.filter(|table| *table != 0).unwrap_or(Route::MAIN),
+        table: asked.table_number(),
         metric: asked.priority.unwrap_or(0),
         scope: asked.scope,
         mtu: asked.mtu,
@@ -138,12 +143,19 @@ fn source(attachment: &Attachment, family: Family) -> Option<std::net::IpAddr> {
 /// there first keeps carrying the traffic, and ours takes over when it goes. A metric that was asked for is
 /// kept unless it is taken.
 fn behind_others(builder: &Builder<'_>, route: Route) -> Route {
-    let others = builder.facts.container.routes.iter();
-    let others: Vec<&Route> = others
-        .filter(|other| (&other.dst, other.table) == (&route.dst, route.table) && other.link != route.link)
+    let there = builder.facts.container.routes.iter();
+    let rivals: Vec<&Route> = there
+        .filter(|other| (&other.dst, other.table) == (&route.dst, route.table))
+        .filter(|other| (&other.link, other.via) != (&route.link, route.via))
         .collect();
-    let worst = others.iter().map(|other| other.effective_metric()).max().unwrap_or(0);
-    let is_behind = others.iter().all(|other| other.effective_metric() < route.effective_metric());
-    let is_asked = route.metric != 0 && !others.iter().any(|other| other.collides(&route));
-    if is_behind || is_asked { route } else { Route { metric: worst.saturating_add(100), ..route } }
+    let others = rivals.iter().filter(|other| other.link != route.link).map(|other| other.effective_metric());
+    let worst = others.max();
+    let with = |metric: u32| Route { metric, ..route.clone() };
+    let is_free = |metric: &u32| !rivals.iter().any(|other| other.collides(&with(*metric)));
+    let is_behind = worst.is_none_or(|worst| worst < route.effective_metric());
+    if is_free(&route.metric) && (is_behind || route.metric != 0) {
+        return route;
+    }
+    let first = worst.unwrap_or(route.effective_metric()).saturating_add(100);
+    with((first..=u32::MAX).find(is_free).unwrap_or(u32::MAX))
 }

@@ -34,10 +34,15 @@ pub(super) fn plan(builder: &mut Builder<'_>, wanted: Forwarding, in_use: impl F
     Ok(())
 }
 
-/// Whether the host forwards IPv6: then it takes no router advertisements on a link unless `accept_ra` is 2
-/// (`ipv6_accept_ra()` in `include/net/ipv6.h`), and `accept_ra=0` is a precaution only.
+/// What a new link of the host starts from.
+pub const DEFAULT_ACCEPT_RA: &str = "ipv6/conf/default/accept_ra";
+
+/// Whether a new link of the host takes no router advertisements anyway, so that `accept_ra=0` is a precaution
+/// only: the host forwards IPv6, and then it takes none unless `accept_ra` is 2 (`ipv6_accept_ra()` in
+/// `include/net/ipv6.h`).
 pub(super) fn forwards_ipv6(builder: &Builder<'_>) -> bool {
-    builder.facts.host.sysctls.get(IPV6).is_some_and(|value| value == "1")
+    let value = |key: &str| builder.facts.host.sysctls.get(key).map(String::as_str);
+    value(IPV6) == Some("1") && matches!(value(DEFAULT_ACCEPT_RA), Some("0" | "1"))
 }
 
 /// A host that forwards does not take router advertisements unless `accept_ra` is 2, and turning

@@ -29,9 +29,9 @@ pub use attach::attach;
 pub use check::drift;
 pub use conflict::{routed_prefixes, wanted_prefixes};
 pub use facts::{Facts, FibMatch, Link, LinkKind, Namespace, RouteKind, Users};
-pub use forwarding::FORWARDING;
+pub use forwarding::{DEFAULT_ACCEPT_RA, FORWARDING};
 pub use outcome::outcome;
-pub use record::{Delegation, NetnsIdentity, Record};
+pub use record::{Delegation, NetnsIdentity, Phase, Record};
 pub use routed::holder_name;
 pub use step::{
     BridgeLink, Holder, LinkAddress, Object, Port, Readiness, Route, Setting, Shared, Side, Step, Sysctl, Veth,

@@ -62,7 +62,7 @@ fn routes(plan: &Plan, attachment: &Attachment) -> Vec<ContainerRoute> {
         _ => None,
     });
     let planned = planned.map(|route| {
-        let asked = asked.iter().find(|asked| asked.dst == route.dst);
+        let asked = asked.iter().find(|asked| asked.dst == route.dst && asked.table_number() == route.table);
         ContainerRoute {
             dst: route.dst,
             gw: route.via.filter(|via| via.family() == route.dst.family()),

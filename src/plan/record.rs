@@ -10,6 +10,8 @@ use crate::model::{AttachmentKey, Outcome};
 pub struct Record {
     /// The format's version.
     pub version: u32,
+    /// Whether ADD has succeeded.
+    pub phase: Phase,
     /// Who it is.
     pub key: AttachmentKey,
     /// `/proc/sys/kernel/random/boot_id` at the time: a record of an earlier boot describes nothing.
@@ -18,12 +20,23 @@ pub struct Record {
     pub netns: NetnsIdentity,
     /// The steps that were to be run: what stands here may exist, what does not is not ours.
     pub steps: Vec<Step>,
-    /// What ADD reported, once it had succeeded.
+    /// What ADD reports when it succeeds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
     /// The configuration for a delegated IPAM plugin, which DEL and GC must be able to call without help.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delegation: Option<Delegation>,
+}
+
+/// How far ADD has come. Both words have five letters: the store turns one into the other in place, by one
+/// small write instead of a new file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// The steps may or may not have been run: nobody was ever told of the attachment.
+    Begun,
+    /// All of them took effect.
+    Ready,
 }
 
 /// Which namespace it was. Paths are re-used, and so are inode numbers, at once; the cookie is not.

@@ -44,7 +44,7 @@ pub(super) fn plan(builder: &mut Builder<'_>, attachment: &Attachment, gateway: 
         mac: attachment.mac,
         mtu,
     }));
-    if attachment.needs_ipv6() {
+    if builder.facts.host_ipv6 {
         // Before the link is up: a container's router advertisement would become the host's default route.
         let sysctl = Sysctl::ipv6(Side::Host, host, "accept_ra", "0").precaution(forwarding::forwards_ipv6(builder));
         builder.set(Setting::Sysctl(sysctl));
@@ -72,8 +72,8 @@ fn hold_shared_address(builder: &mut Builder<'_>, address: Ipv4Addr) -> Result<(
     builder.claim(Shared::Holder(name.clone()));
     builder.add(Object::Holder(Holder { name: name.clone() }));
     builder.set(Setting::State { side: Side::Host, link: name.clone(), up: true });
-    // Goes with the holder, so it needs no use of its own; another network may share under another address.
-    builder.add(Object::Address(Side::Host, LinkAddress { link: name, net, host_scope: true }));
+    // Another network may share the holder under another address: each has stakes of its own.
+    builder.hold_address(LinkAddress { link: name, net, host_scope: true });
     Ok(())
 }
 
@@ -107,6 +107,9 @@ pub(super) fn with_length_of(address: IpAddr, net: IpNet) -> IpNet {
 /// The host's routes to the container: one for each address that no routed network covers, and the routed
 /// networks.
 pub(super) fn host_routes(attachment: &Attachment, gateway: &Gateway) -> Vec<Route> {
+    if attachment.awaits_addresses() {
+        return Vec::new();
+    }
     let networks = &attachment.network.routes;
     let covered = |address: IpNet| networks.iter().any(|network| network.dst.contains(&address));
     let addresses = attachment.addresses.iter().map(|address| single(address.net.addr()));
@@ -140,18 +143,20 @@ pub(super) fn is_link_local(address: IpAddr) -> bool {
 /// Through what the host reaches `dst` in the container; `None`: it is on the link itself.
 fn next_hop_of_host(attachment: &Attachment, gateway: &Gateway, dst: IpNet) -> Option<IpAddr> {
     let family = dst.family();
-    if let Gateway::Interconnect(nets) = gateway
-        && let Some(net) = nets.iter().find(|net| net.net.family() == family)
-    {
-        return Some(net.container);
-    }
+    let via_ipv6 = match gateway {
+        Gateway::Interconnect(nets) => match nets.iter().find(|net| net.net.family() == family) {
+            Some(net) => return Some(net.container),
+            None => true,
+        },
+        _ => matches!(gateway, Gateway::Inet6),
+    };
     let wide = dst.prefix_len() < dst.max_prefix_len();
-    match (family, gateway) {
-        (Family::V4, Gateway::Inet6) => Some(CONTAINER_V6.into()),
+    match family {
+        Family::V4 if via_ipv6 => Some(CONTAINER_V6.into()),
         // Wider than one address: never plainly on the link, for each address that a scan probes would
         // become a neighbour entry, and the table that fills up (gc_thresh3) is the whole host's.
-        (Family::V6, _) if wide => Some(CONTAINER_V6.into()),
-        (Family::V4, _) if wide => {
+        Family::V6 if wide => Some(CONTAINER_V6.into()),
+        Family::V4 if wide => {
             let own = attachment.addresses.iter().map(|address| address.net.addr()).find(IpAddr::is_ipv4);
             own.or(Some(CONTAINER_V6.into()))
         }

@@ -91,7 +91,15 @@ impl fmt::Display for LinkAddress {
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.dst.prefix_len() == 0 {
-            f.write_str(if self.dst.addr().is_ipv4() { "default" } else { "::/0" })?;
+            // To iproute2, "default" is of the next hop's family.
+            let plain = self.dst.addr().is_ipv4() && self.via.is_none_or(|via| via.is_ipv4());
+            f.write_str(if plain {
+                "default"
+            } else if self.dst.addr().is_ipv4() {
+                "0.0.0.0/0"
+            } else {
+                "::/0"
+            })?;
         } else {
             write!(f, "{}", self.dst)?;
         }
@@ -115,7 +123,12 @@ impl fmt::Display for Route {
         if self.protocol != Self::STATIC {
             write!(f, " proto {}", self.protocol)?;
         }
-        for (name, value) in [("scope", self.scope.map(u32::from)), ("mtu", self.mtu), ("advmss", self.advmss)] {
+        match self.scope {
+            Some(253) => f.write_str(" scope link")?,
+            Some(scope) => write!(f, " scope {scope}")?,
+            None => {}
+        }
+        for (name, value) in [("mtu", self.mtu), ("advmss", self.advmss)] {
             if let Some(value) = value {
                 write!(f, " {name} {value}")?;
             }

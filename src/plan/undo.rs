@@ -2,8 +2,8 @@
 
 use super::facts::Facts;
 use super::record::Record;
-use super::step::{BridgeLink, Holder, LinkAddress, Object, Shared, Side, Step};
-use crate::model::AttachmentKey;
+use super::step::{BridgeLink, Holder, LinkAddress, Object, Shared, Side, Step, owner_of_alias};
+use crate::model::{AttachmentKey, IfName};
 
 /// The steps that remove what `record` and `now` show to be the attachment's. Needs neither the container's
 /// namespace nor today's configuration.
@@ -26,6 +26,16 @@ pub fn undo(key: &AttachmentKey, done: &[Step], before: Option<&Facts>, now: &Fa
         (Some((Side::Container, link)), Some((_, peer))) => link == peer,
         _ => false,
     };
+    // A bridge of ours that somebody replaced by their own: what stands on it is theirs.
+    let replaced = |link: &IfName| {
+        let ours = now.host_link(link).and_then(|link| link.alias.as_deref()).and_then(owner_of_alias).is_some();
+        let claimed = |shared: &Shared| matches!(shared, Shared::Bridge(name) | Shared::Holder(name) if name == link);
+        !ours && done.iter().any(|step| matches!(step, Step::Add(Object::Use(shared)) if claimed(shared)))
+    };
+    let is_theirs = |step: &Step| match step {
+        Step::Del(Object::Address(Side::Host, address)) => replaced(&address.link),
+        _ => false,
+    };
     let mut facts = now.clone();
     let mut steps = Vec::new();
     // The delegate's address is released when the link that held it is gone: until then it may be in use.
@@ -34,7 +44,7 @@ pub fn undo(key: &AttachmentKey, done: &[Step], before: Option<&Facts>, now: &Fa
         done.iter().rev().filter(|step| !goes_with_pair(step)).partition(last);
     for step in first.into_iter().chain(last) {
         for inverse in inverses(key, step, before, &facts) {
-            if !facts.holds(&inverse) {
+            if !facts.holds(&inverse) && !is_theirs(&inverse) {
                 facts.apply(&inverse, key);
                 steps.push(inverse);
             }
@@ -73,17 +83,20 @@ fn shared_object(shared: &Shared, now: &Facts) -> Option<Object> {
     match shared {
         Shared::Bridge(name) => {
             let link = now.host_link(name).filter(|link| link.is_ours(BridgeLink::ALIAS))?;
-            let has_ports = now.host.links.values().any(|port| port.master.as_ref() == Some(name));
             let bridge = BridgeLink { name: name.clone(), mac: link.mac?, mtu: link.mtu };
-            (!has_ports).then_some(Object::Bridge(bridge))
+            (!has_ports(now, name)).then_some(Object::Bridge(bridge))
         }
         Shared::Holder(name) => {
             now.host_link(name).filter(|link| link.is_ours(Holder::ALIAS))?;
-            Some(Object::Holder(Holder { name: name.clone() }))
+            (!has_ports(now, name)).then(|| Object::Holder(Holder { name: name.clone() }))
         }
         Shared::Address(link, net) => {
             let address = LinkAddress { link: link.clone(), net: *net, host_scope: false };
             Some(Object::Address(Side::Host, address))
         }
     }
+}
+
+fn has_ports(now: &Facts, name: &IfName) -> bool {
+    now.host.links.values().any(|port| port.master.as_ref() == Some(name))
 }

@@ -1,10 +1,20 @@
-//! Locks between processes: flock(2), so that the kernel lets go when the holder dies.
+//! Locks between processes, which the kernel lets go of when the holder dies.
+//!
+//! The state lock is a flock(2) on the directory `locks`. An attachment's lock is one byte of the file
+//! `locks/attachments`, at an offset made from its key, locked by fcntl(2): any number of attachments, and no
+//! file to create and remove for each.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
 
 use super::Store;
 use crate::error::{Code, Coded, Error, Result};
@@ -16,84 +26,114 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A held lock; dropping it lets go.
 #[derive(Debug)]
-pub struct Lock {
-    file: File,
-    /// The file to remove when letting go, if it is there only for the lock.
-    temporary: Option<PathBuf>,
+pub enum Lock {
+    /// The state lock.
+    State(File),
+    /// An attachment's byte.
+    Attachment(Rc<File>, i64),
+}
+
+/// Why a lock was not had.
+enum Refused {
+    Busy(Option<String>),
+    Failed(io::Error),
 }
 
 impl Store {
     /// The lock under which state and host are observed and changed. It is taken on the directory itself,
     /// so that it leaves no file.
     pub fn lock(&self) -> Result<Lock> {
-        let dir = self.root.join("locks");
-        let open = || File::open(&dir);
-        let file = open().or_else(|_| {
-            self.make_dir(&dir)?;
-            open().coded(Code::Io, || format!("open {}", dir.display()))
+        let file = self.locks_dir()?;
+        wait_for("the host's state", || match file.try_lock() {
+            Ok(()) => Ok(()),
+            Err(TryLockError::WouldBlock) => Err(Refused::Busy(holder_of(&file))),
+            Err(TryLockError::Error(error)) => Err(Refused::Failed(error)),
         })?;
-        wait_for(&file, &dir, "the host's state")?;
-        Ok(Lock { file, temporary: None })
+        Ok(Lock::State(file))
     }
 
     /// The lock of one attachment: held for the whole of a verb, so that ADD and DEL of the same key never
     /// interleave.
     pub fn lock_attachment(&self, key: &AttachmentKey) -> Result<Lock> {
-        let path = self.attachment_lock_path(key)?;
-        loop {
-            let file = open_or_create(&path)?;
-            wait_for(&file, &path, &format!("attachment {key}"))?;
-            if is_still_at(&file, &path) {
-                return Ok(Lock { file, temporary: Some(path) });
-            }
-        }
+        let file = self.attachment_locks()?;
+        let at = offset(key);
+        wait_for(&format!("attachment {key}"), || try_lock_byte(&file, at))?;
+        Ok(Lock::Attachment(file, at))
     }
 
     /// The lock of one attachment if nobody holds it.
     pub fn try_lock_attachment(&self, key: &AttachmentKey) -> Result<Option<Lock>> {
-        let path = self.attachment_lock_path(key)?;
-        let file = open_or_create(&path)?;
-        let held = file.try_lock().is_ok() && is_still_at(&file, &path);
-        Ok(held.then_some(Lock { file, temporary: Some(path) }))
+        let file = self.attachment_locks()?;
+        let at = offset(key);
+        match try_lock_byte(&file, at) {
+            Ok(()) => Ok(Some(Lock::Attachment(file, at))),
+            Err(Refused::Busy(_)) => Ok(None),
+            Err(Refused::Failed(error)) => Err(error).coded(Code::Io, || format!("lock attachment {key}")),
+        }
     }
 
-    fn attachment_lock_path(&self, key: &AttachmentKey) -> Result<PathBuf> {
-        let dir = self.root.join("locks");
-        self.make_dir(&dir)?;
-        Ok(dir.join(format!("{:032x}", key.hash(""))))
+    fn locks_path(&self) -> PathBuf {
+        self.root.join("locks")
+    }
+
+    fn locks_dir(&self) -> Result<File> {
+        let dir = self.locks_path();
+        File::open(&dir).or_else(|_| {
+            self.make_dir(&dir)?;
+            File::open(&dir).coded(Code::Io, || format!("open {}", dir.display()))
+        })
+    }
+
+    /// Opened once a process: closing any descriptor of a file lets go of all fcntl(2) locks on it.
+    fn attachment_locks(&self) -> Result<Rc<File>> {
+        if let Some(file) = self.attachment_locks.get() {
+            return Ok(Rc::clone(file));
+        }
+        let path = self.locks_path().join("attachments");
+        let open = || OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+        let file = open().or_else(|_| {
+            self.make_dir(&self.locks_path())?;
+            open().coded(Code::Io, || format!("open {}", path.display()))
+        })?;
+        Ok(Rc::clone(self.attachment_locks.get_or_init(|| Rc::new(file))))
     }
 }
 
-fn open_or_create(path: &Path) -> Result<File> {
-    let open = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
-    open.coded(Code::Io, || format!("open lock {}", path.display()))
+/// 62 bits of the key's hash: file offsets are signed, and the byte after the last must have one too.
+fn offset(key: &AttachmentKey) -> i64 {
+    i64::try_from(key.hash("") >> 66).unwrap_or(0)
 }
 
-/// The previous holder may have removed the file between our open and our lock: then somebody else may
-/// hold the lock of the file that has the name now.
-fn is_still_at(file: &File, path: &Path) -> bool {
-    match (file.metadata(), fs::metadata(path)) {
-        (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) == (there.dev(), there.ino()),
-        _ => false,
+fn byte(kind: i32, at: i64) -> libc::flock {
+    let narrow = |constant: i32| libc::c_short::try_from(constant).unwrap_or(0);
+    libc::flock { l_type: narrow(kind), l_whence: narrow(libc::SEEK_SET), l_start: at, l_len: 1, l_pid: 0 }
+}
+
+fn try_lock_byte(file: &File, at: i64) -> std::result::Result<(), Refused> {
+    match fcntl(file, FcntlArg::F_SETLK(&byte(libc::F_WRLCK, at))) {
+        Ok(_) => Ok(()),
+        Err(Errno::EAGAIN | Errno::EACCES) => {
+            let mut holder = byte(libc::F_WRLCK, at);
+            let asked = fcntl(file, FcntlArg::F_GETLK(&mut holder));
+            Err(Refused::Busy(asked.ok().filter(|_| holder.l_pid > 0).map(|_| holder.l_pid.to_string())))
+        }
+        Err(errno) => Err(Refused::Failed(errno.into())),
     }
 }
 
-fn wait_for(file: &File, path: &Path, what: &str) -> Result<()> {
+fn wait_for(what: &str, mut attempt: impl FnMut() -> std::result::Result<(), Refused>) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     let mut pause = Duration::from_micros(100);
     loop {
-        match file.try_lock() {
+        match attempt() {
             Ok(()) => return Ok(()),
-            Err(TryLockError::Error(error)) => {
-                return Err(error).coded(Code::Io, || format!("lock {}", path.display()));
-            }
-            Err(TryLockError::WouldBlock) if Instant::now() >= deadline => {
-                let holder =
-                    holder_of(file).map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
-                let why = format!("{holder} holds {} for more than {} s", path.display(), PATIENCE.as_secs());
+            Err(Refused::Failed(error)) => return Err(error).coded(Code::Io, || format!("lock {what}")),
+            Err(Refused::Busy(holder)) if Instant::now() >= deadline => {
+                let holder = holder.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
+                let why = format!("{holder} has held the lock for more than {} s", PATIENCE.as_secs());
                 return Err(Error::new(Code::TryAgainLater, why).context(format!("{what} is locked")));
             }
-            Err(TryLockError::WouldBlock) => {
+            Err(Refused::Busy(_)) => {
                 thread::sleep(pause);
                 pause = (pause * 3 / 2).min(Duration::from_millis(2));
             }
@@ -101,7 +141,7 @@ fn wait_for(file: &File, path: &Path, what: &str) -> Result<()> {
     }
 }
 
-/// Who holds a lock, from `/proc/locks` (`7: FLOCK ADVISORY WRITE 1234 00:19:5678 0 EOF`).
+/// Who holds a flock(2), from `/proc/locks` (`7: FLOCK ADVISORY WRITE 1234 00:19:5678 0 EOF`).
 fn holder_of(file: &File) -> Option<String> {
     let inode = file.metadata().ok()?.ino().to_string();
     let table = fs::read_to_string("/proc/locks").ok()?;
@@ -115,33 +155,28 @@ fn holder_of(file: &File) -> Option<String> {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        if let Some(path) = &self.temporary {
-            let _ = fs::remove_file(path);
+        // Explicitly: a forked child (kernel/process.rs) shares the open file, and with it a flock(2).
+        match self {
+            Self::State(file) => drop(file.unlock()),
+            Self::Attachment(file, at) => drop(fcntl(file, FcntlArg::F_SETLK(&byte(libc::F_UNLCK, *at)))),
         }
-        // Explicitly: a forked child (kernel/detach.rs) shares the open file, and with it the lock.
-        let _ = self.file.unlock();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ContainerId, IfName, NetworkName};
 
     #[test]
-    fn a_lock_excludes_names_its_holder_and_leaves_no_file() {
+    fn the_state_lock_excludes_and_names_its_holder() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::at(dir.path().to_owned()).unwrap();
-        let key = AttachmentKey {
-            network: NetworkName::parse("n").unwrap(),
-            container: ContainerId::parse("c").unwrap(),
-            ifname: IfName::parse("eth0").unwrap(),
-        };
-        let lock = store.lock_attachment(&key).unwrap();
-        assert!(store.try_lock_attachment(&key).unwrap().is_none());
-        assert_eq!(holder_of(&lock.file), Some(std::process::id().to_string()));
+        let lock = store.lock().unwrap();
+        let second = store.locks_dir().unwrap();
+        assert!(second.try_lock().is_err());
+        assert_eq!(holder_of(&second), Some(std::process::id().to_string()));
         drop(lock);
-        assert!(store.try_lock_attachment(&key).unwrap().is_some());
+        assert!(second.try_lock().is_ok());
         assert_eq!(fs::read_dir(dir.path().join("locks")).unwrap().count(), 0);
     }
 }

@@ -6,7 +6,7 @@
 //!   leases/<network>/<address>                 one lease each, created exclusively, naming its owner
 //!   leases/<network>/.ring-<hash>              which addresses of a range set are taken: a hint, see ring.rs
 //!   shared/<object>/<hash>                     one stake each in a bridge, holder or gateway address
-//!   locks/                                     flock()ed itself, and one file while a verb works on a key
+//!   locks/                                     the directory is the state lock; attachments in it, a byte each
 //! ```
 //!
 //! On tmpfs, all of it is gone at reboot, like the network namespaces that it describes. No function here
@@ -19,8 +19,11 @@ mod records;
 mod ring;
 mod shared;
 
+use std::cell::OnceCell;
+use std::fs::File;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::{env, fs};
 
 pub(crate) use leases::leased;
@@ -30,9 +33,10 @@ pub use lock::Lock;
 use crate::error::{Code, Coded, Result};
 
 /// The state directory.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Store {
     root: PathBuf,
+    attachment_locks: OnceCell<Rc<File>>,
     /// This boot's id, by which leases and records of earlier boots are told apart.
     boot: String,
 }
@@ -51,7 +55,7 @@ impl Store {
     pub fn at(root: PathBuf) -> Result<Self> {
         let path = "/proc/sys/kernel/random/boot_id";
         let boot = fs::read_to_string(path).coded(Code::Io, || format!("read {path}"))?;
-        Ok(Self { root, boot: boot.trim().to_owned() })
+        Ok(Self { root, attachment_locks: OnceCell::new(), boot: boot.trim().to_owned() })
     }
 
     /// The directory itself.

@@ -1,10 +1,11 @@
 //! Records: what was done for each attachment.
 
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use super::{Store, atomic, names_in, read_optional, remove_optional};
-use crate::error::{Code, Coded, Result};
+use crate::error::{Code, Coded, Error, Result};
 use crate::model::{AttachmentKey, ContainerId, IfName, NetworkName};
 use crate::plan::Record;
 
@@ -30,6 +31,19 @@ impl Store {
         }
         let bytes = serde_json::to_vec(record).coded(Code::Internal, || "encode record")?;
         atomic::replace(&path, &bytes, false).coded(Code::Io, || format!("write record {}", path.display()))
+    }
+
+    /// Says in the record that ADD has succeeded: one write of five bytes, which happens or does not.
+    pub fn complete_record(&self, key: &AttachmentKey) -> Result<()> {
+        let path = self.record_path(key);
+        let begun = br#""phase":"begun""#;
+        let doing = || format!("complete record {}", path.display());
+        let file = fs::File::options().read(true).write(true).open(&path).coded(Code::Io, doing)?;
+        let mut head = [0u8; 64];
+        let count = file.read_at(&mut head, 0).coded(Code::Io, doing)?;
+        let at = head[..count].windows(begun.len()).position(|window| window == begun);
+        let at = at.ok_or_else(|| Error::new(Code::Internal, "it is not in the phase \"begun\"").context(doing()))?;
+        file.write_all_at(br#""phase":"ready""#, at as u64).coded(Code::Io, doing)
     }
 
     /// Removes a record, and the directories that it leaves empty.

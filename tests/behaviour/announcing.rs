@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::common::{Lab, eventually, text_of};
 use crate::ports::plug_in;
-use crate::support::{Attached, Family, FAMILIES, bridged, give, neighbour};
+use crate::support::{Attached, FAMILIES, Family, bridged, give, neighbour};
 
 /// The configuration with both addresses asked for by name.
 fn asking(bridge: &Value) -> Value {

@@ -80,7 +80,10 @@ fn learnt_default_route_survives() {
             "routed" => drop(Attached::new(&lab, &with_addresses(&BOTH, &json!({})), &c)),
             _ => drop(Attached::new(&lab, &bridged(&["2001:db8:22::/64"], &json!({})), &c)),
         }
-        assert_eq!((lab.host().read_sysctl(V6).as_str(), &learnt_defaults(lab.host())[..]), ("1", &learnt.map(str::to_owned)[..]));
+        assert_eq!(
+            (lab.host().read_sysctl(V6).as_str(), &learnt_defaults(lab.host())[..]),
+            ("1", &learnt.map(str::to_owned)[..])
+        );
         assert_eq!(lab.host().read_sysctl("net/ipv6/conf/uplink/accept_ra"), "2");
         lab.host().ip("-6 route del default");
         eventually("another advertisement is heard", || {
@@ -117,12 +120,10 @@ fn values_of_interfaces_are_kept() {
     let keys = ["net/ipv4/conf/uplink/forwarding", "net/ipv6/conf/uplink/forwarding", "net/ipv4/conf/uplink/rp_filter"];
     keys.iter().for_each(|key| lab.host().write_sysctl(key, "0"));
     let values = || keys.map(|key| lab.host().read_sysctl(key));
-    for (number, conf) in [
-        with_addresses(&BOTH, &json!({})),
-        bridged(&["10.22.0.0/24", "2001:db8:22::/64"], &json!({})),
-    ]
-    .into_iter()
-    .enumerate()
+    for (number, conf) in
+        [with_addresses(&BOTH, &json!({})), bridged(&["10.22.0.0/24", "2001:db8:22::/64"], &json!({}))]
+            .into_iter()
+            .enumerate()
     {
         let c = lab.container(&format!("c{number}"));
         let attached = Attached::new(&lab, &conf, &c);

@@ -27,20 +27,38 @@ fn shown(plan: &Plan) -> Vec<String> {
     plan.steps.iter().map(ToString::to_string).collect()
 }
 
-/// Who is inside can send router advertisements whatever addresses we gave it, and a host that does not
-/// forward IPv6 would take its default route from them.
+/// Where the line is; beyond the end if it is not there.
+fn position(lines: &[String], line: &str) -> usize {
+    lines.iter().position(|shown| shown.starts_with(line)).unwrap_or(lines.len())
+}
+
+/// Who is inside can send router advertisements whatever addresses we gave it, or will give it once a
+/// delegated IPAM plugin has spoken; and a host that does not forward IPv6 would take its default route from
+/// them.
 #[test]
 fn a_container_without_ipv6_cannot_become_the_hosts_router() {
     let mut facts = capable();
     facts.host.sysctls.insert("ipv6/conf/all/forwarding".into(), "0".into());
-    for attachment in [routed(Gateway::LinkLocal, &["192.0.2.7/32"]), routed(Gateway::None, &[])] {
-        let plan = plan::attach(&attachment, &facts).unwrap();
-        let at = |line: &str| shown(&plan).iter().position(|shown| shown.starts_with(line));
+    let mut delegated = routed(Gateway::LinkLocal, &[]);
+    delegated.network.ipam = Some(Ipam::Delegated { plugin: "host-local".into() });
+    for attachment in [routed(Gateway::LinkLocal, &["192.0.2.7/32"]), routed(Gateway::None, &[]), delegated] {
+        let lines = shown(&plan::attach(&attachment, &facts).unwrap());
         let host = &attachment.host_link;
-        let quiet = at(&format!("sysctl -w net/ipv6/conf/{host}/accept_ra=0"));
-        let up = at(&format!("ip link set dev {host} up"));
-        assert!(quiet.is_some() && quiet < up, "{:#?}", shown(&plan));
+        let quiet = position(&lines, &format!("sysctl -w net/ipv6/conf/{host}/accept_ra=0"));
+        assert!(quiet < position(&lines, &format!("ip link set dev {host} up")), "{lines:#?}");
     }
+}
+
+/// The container's own link-local address is tentative for two seconds, in which a kernel that must solicit
+/// its gateway may have no other source.
+#[test]
+fn a_routed_container_without_ipam_makes_no_address_of_its_own() {
+    let mut attachment = routed(Gateway::Inet6, &[]);
+    attachment.network.ipam = None;
+    attachment.network.routes = vec![RoutedNetwork { dst: net("10.5.5.0/24"), via: None }];
+    let lines = shown(&plan::attach(&attachment, &capable()).unwrap());
+    let quiet = position(&lines, "[container] ip link set dev eth0 addrgenmode none");
+    assert!(quiet < position(&lines, "[container] ip link set dev eth0 up"), "{lines:#?}");
 }
 
 /// Two networks may share under two addresses: the second one's goes when its attachment fails.
@@ -69,7 +87,9 @@ fn half_a_pair_is_not_taken_for_a_whole_one() {
     facts.host = after(&facts, &attachment.key, &plan.steps).host;
     match plan::attach(&attachment, &facts) {
         Err(refused) => assert!(refused.to_string().contains(attachment.host_link.as_str()), "{refused}"),
-        Ok(plan) => assert!(plan.steps.iter().any(|step| matches!(step, Step::Add(Object::Veth(_)))), "{plan:#?}"),
+        Ok(plan) => {
+            assert!(plan.steps.iter().any(|step| matches!(step, Step::Add(Object::Veth(_)))), "{:#?}", shown(&plan));
+        }
     }
 }
 
@@ -134,8 +154,8 @@ fn no_default_route_is_made_before_the_delegate_has_spoken() {
 #[test]
 fn each_route_is_reported_with_its_own_table() {
     let mut attachment = routed(Gateway::LinkLocal, &["192.0.2.7/32"]);
-    let plain = ContainerRoute::plain(net("0.0.0.0/0"));
-    attachment.container_routes = Some(vec![plain.clone(), ContainerRoute { table: Some(100), ..plain }]);
+    let default = ContainerRoute::plain(net("0.0.0.0/0"));
+    attachment.container_routes = Some(vec![default.clone(), ContainerRoute { table: Some(100), ..default }]);
     let plan = plan::attach(&attachment, &capable()).unwrap();
     let outcome = plan::outcome(&attachment, &plan, None);
     let tables: Vec<Option<u32>> = outcome.routes.iter().map(|route| route.table).collect();
@@ -146,9 +166,9 @@ fn each_route_is_reported_with_its_own_table() {
 #[test]
 fn routes_behind_others_do_not_collide_with_each_other() {
     let mut attachment = routed(Gateway::LinkLocal, &["192.0.2.7/32"]);
-    let plain = ContainerRoute::plain(net("0.0.0.0/0"));
-    let backup = ContainerRoute { gw: Some(ip("192.0.2.254")), priority: Some(100), ..plain.clone() };
-    attachment.container_routes = Some(vec![plain, backup]);
+    let default = ContainerRoute::plain(net("0.0.0.0/0"));
+    let backup = ContainerRoute { gw: Some(ip("192.0.2.254")), priority: Some(100), ..default.clone() };
+    attachment.container_routes = Some(vec![default, backup]);
     let mut facts = capable();
     facts.container.routes.push(Route { via: Some(ip("172.16.0.1")), ..Route::on(&name("net0"), net("0.0.0.0/0")) });
     let plan = plan::attach(&attachment, &facts).unwrap();

@@ -184,9 +184,10 @@ fn attachments() -> impl Strategy<Value = Attachment> {
 }
 
 fn address(v6: bool, host: u8, gateway: bool) -> Address {
-    let (net, gw) = match v6 {
-        false => (format!("198.51.100.{host}/24"), ip("198.51.100.254")),
-        true => (format!("2001:db8::{host:x}/64"), ip("2001:db8::ff")),
+    let (net, gw) = if v6 {
+        (format!("2001:db8::{host:x}/64"), ip("2001:db8::ff"))
+    } else {
+        (format!("198.51.100.{host}/24"), ip("198.51.100.254"))
     };
     Address { net: net.parse().unwrap(), gateway: gateway.then_some(gw) }
 }
@@ -272,6 +273,7 @@ fn container_routes() -> impl Strategy<Value = Vec<ContainerRoute>> {
 
 /// How host and container are when the attachment comes.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools)] // each is a coin of its own
 struct Around {
     forwarding: (bool, bool),
     uplinks: Vec<IfName>,

@@ -10,8 +10,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use springline::model::{AttachmentKey, IfName, LINK_GROUP, Mac};
 use springline::plan::{
-    BridgeLink, FORWARDING, Facts, FibMatch, Holder, Link, LinkAddress, LinkKind, Namespace, Route, RouteKind, Shared,
-    Users,
+    FORWARDING, Facts, FibMatch, Link, LinkAddress, LinkKind, Namespace, Route, RouteKind, Shared, Users,
 };
 
 /// The whole file.
@@ -193,7 +192,6 @@ impl LinkFile {
             other => LinkKind::Other(other.to_owned()),
         };
         let ours = self.alias.as_deref().is_some_and(|alias| alias.starts_with("springline:"));
-        debug_assert!([BridgeLink::ALIAS, Holder::ALIAS].iter().all(|alias| alias.starts_with("springline:")));
         Link {
             up: self.up,
             mac: self.mac,

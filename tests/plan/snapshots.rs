@@ -111,7 +111,7 @@ fn outcome(case: &Path) -> Result<(String, String)> {
         }
         Some(printed) => delegated(attachment, &facts, printed, base.version)?,
     };
-    let lines: String = steps.iter().map(|step| format!("{step}\n")).collect();
+    let lines: Vec<String> = steps.iter().map(ToString::to_string).collect();
     let document = ResultDocument::from(&outcome);
     let result = if call.versions.is_empty() {
         document.to_json(base.version)?
@@ -119,7 +119,7 @@ fn outcome(case: &Path) -> Result<(String, String)> {
         let one = |text: &String| Ok((text.clone(), document.to_json(Version::parse(text)?)?));
         Value::Object(call.versions.iter().map(one).collect::<Result<Map<_, _>>>()?)
     };
-    Ok((lines, format!("{result:#}\n")))
+    Ok((lines.join("\n") + "\n", format!("{result:#}\n")))
 }
 
 fn read(case: &Path, file: &str) -> Option<Value> {
@@ -140,10 +140,11 @@ fn attachment(base: &Base, call: &Call) -> Result<(Attachment, Vec<IpNet>)> {
     };
     let config = Config::parse(base)?;
     let runtime = config.runtime()?;
-    let network = config.to_network(&base.name, &runtime, "")?;
-    let delegated = base.ipam_type().is_some_and(|plugin| plugin != "springline");
-    request::refuse_what_the_version_cannot_say(base.version, &network, delegated)?;
+    let mut network = config.to_network(&base.name, &runtime, "")?;
     let asked = request::asked(&config, &runtime, &call.args)?;
+    request::take_asked_for(&mut network, &asked);
+    let delegated = base.ipam_type().is_some_and(|plugin| plugin != "springline");
+    request::refuse_what_the_version_cannot_say(base.version, &network, delegated, !asked.ips.is_empty())?;
     Ok((request::attachment(key, &call.netns, network, asked.mac, "")?, asked.ips))
 }
 

@@ -43,7 +43,9 @@ proptest! {
     ) {
         let k = given.steps.len() * share / 100;
         let mut now = after(&given.before, given.key(), &given.steps[..k]);
-        changes.iter().for_each(|change| happen(*change, &given, &mut now));
+        for change in changes {
+            happen(change, &given, &mut now);
+        }
         let record = record(&given.plan());
         let ways_back = [
             plan::undo(given.key(), &given.steps[..k], Some(&given.before), &now),
@@ -52,7 +54,9 @@ proptest! {
             plan::detach(&record, &now),
         ];
         for back in ways_back {
-            back.iter().for_each(|step| assert_ours(step, &given, &now));
+            for step in &back {
+                assert_ours(step, &given, &now);
+            }
             let then = after(&now, given.key(), &back);
             for (name, link) in now.host.links.iter().filter(|(_, link)| !may_remove(link, &given)) {
                 prop_assert_eq!(then.host.links.get(name).map(|link| &link.kind), Some(&link.kind));

@@ -6,7 +6,9 @@ use std::fmt::Debug;
 use ipnet::IpNet;
 use proptest::test_runner::TestCaseError;
 use springline::model::{Attachment, AttachmentKey, single};
-use springline::plan::{self, Facts, FibMatch, Namespace, NetnsIdentity, Plan, Record, RouteKind, Shared, Step, Users};
+use springline::plan::{
+    self, Facts, FibMatch, Namespace, NetnsIdentity, Phase, Plan, Record, RouteKind, Shared, Step, Users,
+};
 
 use crate::diff::diff;
 
@@ -96,6 +98,7 @@ pub(crate) fn same<T: PartialEq + Debug>(found: &T, expected: &T, when: &str) ->
 pub(crate) fn record(plan: &Plan) -> Record {
     Record {
         version: Record::VERSION,
+        phase: Phase::Ready,
         key: plan.key.clone(),
         boot: "boot".to_owned(),
         netns: NetnsIdentity { path: "/run/netns/c1".to_owned(), cookie: 1 },

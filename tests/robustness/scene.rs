@@ -90,6 +90,8 @@ pub(crate) struct Scene {
     pub(crate) conf: Value,
     /// The container.
     pub(crate) container: Container,
+    /// The values of [`FORWARDING`] in the beginning.
+    forwards: &'static str,
     before: World,
 }
 
@@ -101,14 +103,15 @@ impl Scene {
 
     /// A host that does not forward yet, so that ADD has more to undo.
     pub(crate) fn not_forwarding(mode: Mode) -> Self {
-        Self::with(mode, |lab, _| {
+        let scene = Self::with(mode, |lab, _| {
             FORWARDING.iter().for_each(|key| lab.host().write_sysctl(key, "0"));
-        })
+        });
+        Self { forwards: "0", ..scene }
     }
 
     /// Turns off again what ADD has turned on and DEL leaves on: that it was off is known to ADD only.
     pub(crate) fn reset_forwarding(&self) {
-        FORWARDING.iter().for_each(|key| self.lab.host().write_sysctl(key, "0"));
+        FORWARDING.iter().for_each(|key| self.lab.host().write_sysctl(key, self.forwards));
     }
 
     /// A scene whose lab and container have been prepared before it is looked at.
@@ -124,7 +127,7 @@ impl Scene {
         }
         prepare(&lab, &container);
         let before = look(&lab, &container);
-        Self { mode, lab, conf, container, before }
+        Self { mode, lab, conf, container, forwards: "1", before }
     }
 
     /// springline in this scene.

@@ -10,9 +10,12 @@ use crate::scene::Scene;
 use crate::trace::{Effect, Fault, start};
 
 /// How many points are tried at once: most of the time is spent waiting.
-const WORKERS: usize = 4;
+const WORKERS: usize = 3;
 /// When a sweep that is not exhaustive ends early, as on an emulated machine.
 const LIMIT: Duration = Duration::from_secs(20);
+
+/// How many failures are worth reading.
+const ENOUGH: usize = 10;
 
 /// Whether every point is to be tried.
 pub(crate) fn is_exhaustive() -> bool {
@@ -62,11 +65,12 @@ pub(crate) fn sweep(
     assert!(!faults.is_empty(), "a sweep over nothing");
     let begin = Instant::now();
     let next = AtomicUsize::new(0);
-    let failures = Mutex::new(Vec::new());
+    let failures = Mutex::new(Vec::<String>::new());
     let work = || {
         let mut scene: Option<Scene> = None;
         while let Some(&fault) = faults.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if begin.elapsed() > LIMIT && !is_exhaustive() {
+            let is_enough = begin.elapsed() > LIMIT || failures.lock().expect("nobody panics here").len() >= ENOUGH;
+            if is_enough && !is_exhaustive() {
                 return;
             }
             let here = scene.take().unwrap_or_else(&make);
@@ -76,7 +80,8 @@ pub(crate) fn sweep(
                     let text = panic.downcast_ref::<String>().cloned();
                     let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
                     let mut failures = failures.lock().expect("nobody panics here");
-                    failures.push(format!("{fault:?}: {}", text.unwrap_or_default()));
+                    let lines: Vec<&str> = text.as_deref().unwrap_or_default().lines().take(5).collect();
+                    failures.push(format!("{fault:?}: {}", lines.join("\n")));
                 }
             }
         }

@@ -17,6 +17,12 @@ every_mode! {
     an_undo_that_fails_too_says_so,
 }
 
+/// Two modes begin on a host that does not forward yet, so that there is more to undo; not all, because the kernel
+/// has whoever turns forwarding on try again and again while somebody else holds the RTNL, which is slow under strace.
+fn scene(mode: Mode) -> Scene {
+    if matches!(mode, Mode::Routed | Mode::Delegated) { Scene::not_forwarding(mode) } else { Scene::new(mode) }
+}
+
 /// The disk is full, or has become read-only, at any file operation.
 fn a_failing_file_operation_is_undone(mode: Mode) {
     let errors = [
@@ -34,21 +40,21 @@ fn a_failing_file_operation_is_undone(mode: Mode) {
         ("statx", Error("EACCES")),
         ("read", Error("EIO")),
     ];
-    let points = faults(&Scene::not_forwarding(mode), "ADD", &errors, false);
-    sweep(points, 3, || Scene::not_forwarding(mode), fails_whole_or_works);
+    let points = faults(&scene(mode), "ADD", &errors, false);
+    sweep(points, 3, || scene(mode), fails_whole_or_works);
 }
 
 /// A message does not reach the kernel.
 fn a_failing_message_is_undone(mode: Mode) {
-    let points = faults(&Scene::not_forwarding(mode), "ADD", &[("sendto", Error("ENOBUFS"))], false);
-    sweep(points, 1, || Scene::not_forwarding(mode), fails_whole_or_works);
+    let points = faults(&scene(mode), "ADD", &[("sendto", Error("ENOBUFS"))], false);
+    sweep(points, 1, || scene(mode), fails_whole_or_works);
 }
 
 /// The kernel has done what it was told, but its answer is lost.
 fn a_lost_answer_is_undone(mode: Mode) {
     let errors = [("recvfrom", Error("ENOBUFS")), ("recvfrom", Error("ENOMEM"))];
-    let points = faults(&Scene::not_forwarding(mode), "ADD", &errors, false);
-    sweep(points, 3, || Scene::not_forwarding(mode), fails_whole_or_works);
+    let points = faults(&scene(mode), "ADD", &errors, false);
+    sweep(points, 3, || scene(mode), fails_whole_or_works);
 }
 
 /// There is no thread, no socket, no way into the namespace.
@@ -66,8 +72,8 @@ fn a_failing_entry_is_undone(mode: Mode) {
         ("mmap", Error("ENOMEM")),
         ("fstatfs", Error("EIO")),
     ];
-    let points = faults(&Scene::not_forwarding(mode), "ADD", &errors, false);
-    sweep(points, 2, || Scene::not_forwarding(mode), fails_whole_or_works);
+    let points = faults(&scene(mode), "ADD", &errors, false);
+    sweep(points, 2, || scene(mode), fails_whole_or_works);
 }
 
 /// The same call keeps failing, so that the undo cannot do its work either.
@@ -82,8 +88,8 @@ fn an_undo_that_fails_too_says_so(mode: Mode) {
         ("sendto", Error("EPERM")),
         ("mkdir", Error("ENOSPC")),
     ];
-    let points = faults(&Scene::not_forwarding(mode), "ADD", &errors, true);
-    sweep(points, 3, || Scene::not_forwarding(mode), fails_whole_or_works);
+    let points = faults(&scene(mode), "ADD", &errors, true);
+    sweep(points, 3, || scene(mode), fails_whole_or_works);
 }
 
 /// ADD meets the fault: it fails and leaves nothing, or says that it left something and the next DEL removes
@@ -102,6 +108,13 @@ fn fails_whole_or_works(scene: &Scene, fault: Fault) {
 
 /// What an ADD that has failed leaves, and says of it.
 fn fails_whole(scene: &Scene, outcome: &Outcome) {
+    if outcome.stdout.is_empty() && outcome.stderr.is_empty() {
+        // Neither stream could be written to, so there is nobody to be told.
+        assert!(!outcome.status.success());
+        scene.blind_del().run().silent();
+        scene.reset_forwarding();
+        return scene.assert_restored("after an ADD that could say nothing, and a DEL");
+    }
     if outcome.stderr.contains("cannot write the result") {
         // With an error document, a runtime would know as much; with a result, it knows something wrong.
         let printed = String::from_utf8_lossy(&outcome.stdout);

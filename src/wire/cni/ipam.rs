@@ -177,7 +177,13 @@ impl RangeKey {
             return Err(invalid("ipam.ranges", why));
         }
         let gateway = match &self.gateway {
-            Some(text) => Some(parse_ip("ipam.ranges.gateway", text)?),
+            Some(text) => {
+                let gateway = parse_ip("ipam.ranges.gateway", text)?;
+                if gateway.family() != subnet.family() {
+                    return Err(invalid("ipam.ranges.gateway", format!("{gateway} is not of the family of {subnet}")));
+                }
+                Some(gateway)
+            }
             None if tiny => None,
             None => Some(first.0),
         };
@@ -220,7 +226,10 @@ impl ContainerRouteKey {
         let dst = parse_network(&self.dst).map_err(|why| invalid("ipam.routes.dst", why))?;
         let gw = self.gw.as_deref().filter(|gw| !gw.is_empty()).map(|gw| parse_ip("ipam.routes.gw", gw)).transpose()?;
         if gw.is_some_and(|gw| gw.family() != dst.family() && gw.is_ipv4()) {
-            return Err(invalid("ipam.routes.gw", format!("{dst} cannot have the IPv4 next hop {}", self.dst)));
+            return Err(invalid(
+                "ipam.routes.gw",
+                format!("{dst} cannot have the IPv4 next hop {}", self.gw.as_deref().unwrap_or_default()),
+            ));
         }
         let number = |key: &str, value: Option<u64>| {
             let narrow = |value| u32::try_from(value).map_err(|_| invalid(key, format!("{value} is too large")));

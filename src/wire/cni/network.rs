@@ -160,6 +160,7 @@ fn without_ipam(mode: &Mode, runtime: &RuntimeConfig) -> Result<Option<Ipam>> {
     if runtime.ip_ranges.is_empty() {
         return Ok(None);
     }
+    unknown::refuse_runtime_ranges(&runtime.ip_ranges)?;
     IpamKey::default().to_model(mode, &runtime.ip_ranges).map(Some)
 }
 
@@ -291,8 +292,16 @@ fn interconnect(net: ipnet::IpNet, host: Option<IpAddr>, container: Option<IpAdd
     let host = host.or_else(|| first_but([container, None]));
     let container = container.or_else(|| first_but([host, None]));
     match (host, container) {
+        (Some(host), Some(container)) if [host, container].into_iter().any(|address| is_no_host(net, address)) => {
+            Err(invalid("gateway", format!("{host} and {container} must be addresses of hosts in {net}")))
+        }
         (Some(host), Some(container)) if host != container => Ok(Interconnect { net, host, container }),
         _ => Err(Error::new(Code::InvalidConfig, format!("gateway.network: {net} has no two different addresses"))
             .context("invalid configuration")),
     }
+}
+
+/// The network's own and the broadcast address, where IPv4 has them.
+fn is_no_host(net: ipnet::IpNet, address: IpAddr) -> bool {
+    net.addr().is_ipv4() && net.prefix_len() < 31 && (address == net.network() || address == net.broadcast())
 }

@@ -72,15 +72,17 @@ fn refuse_known<'a>(
     })
 }
 
+/// The known key that was most likely meant: one that begins alike, or differs in a third of the letters at
+/// most (`gw` is not a misspelt `dst`).
 fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
-    let distance = |known: &str| strsim::damerau_levenshtein(&key.to_lowercase(), &known.to_lowercase());
-    known
-        .iter()
-        .copied()
-        .map(|known| (distance(known), known))
-        .min()
-        .filter(|(far, _)| *far <= 3)
-        .map(|(_, known)| known)
+    let key = key.to_lowercase();
+    let distance = |known: &str| {
+        let known = known.to_lowercase();
+        let shortened = key.len() >= 3 && (known.starts_with(&key) || key.starts_with(&known));
+        if shortened { 1 } else { strsim::damerau_levenshtein(&key, &known) }
+    };
+    let near = |(far, known): &(usize, &str)| *far <= (known.len().max(key.len()) / 3).clamp(1, 3);
+    known.iter().copied().map(|known| (distance(known), known)).min().filter(near).map(|(_, known)| known)
 }
 
 /// For keys that exist but whose value this version cannot serve: better refused than ignored.
