@@ -24,11 +24,9 @@ pub async fn await_ready(endpoint: &Endpoint, wanted: &Readiness) -> Result<Opti
     if missing(endpoint, wanted).await?.is_none() {
         return Ok(None);
     }
-    let mut events = match wanted.links.is_empty() {
-        // A link's notifications can be had on the host only: that is where the subscription is opened.
-        false => Some(Socket::subscribe(MulticastGroup::Link as u32)?),
-        true => None,
-    };
+    // A link's notifications can be had on the host only: that is where the subscription is opened.
+    let subscribe = || Socket::subscribe(MulticastGroup::Link as u32);
+    let mut events = if wanted.links.is_empty() { None } else { Some(subscribe()?) };
     let begin = Instant::now();
     loop {
         let missing = missing(endpoint, wanted).await?;

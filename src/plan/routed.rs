@@ -123,7 +123,7 @@ pub(super) fn host_routes(attachment: &Attachment, gateway: &Gateway) -> Vec<Rou
             via,
             // The next hop is in the container, whatever the host's own routes say about its address. A
             // link-local one is on the link by nature, and the kernel refuses the flag with an IPv4 route.
-            onlink: via.is_some_and(|via| !is_link_local(via)),
+            onlink: via.is_some_and(|via| !is_link_local(via) && !is_connected(gateway, via)),
             table: marks.table,
             metric: marks.metric,
             protocol: marks.protocol,
@@ -134,6 +134,11 @@ pub(super) fn host_routes(attachment: &Attachment, gateway: &Gateway) -> Vec<Rou
         }
     }
     routes
+}
+
+/// Whether a connected route leads to the next hop already.
+fn is_connected(gateway: &Gateway, via: IpAddr) -> bool {
+    matches!(gateway, Gateway::Interconnect(nets) if nets.iter().any(|net| net.net.contains(&via)))
 }
 
 pub(super) fn is_link_local(address: IpAddr) -> bool {

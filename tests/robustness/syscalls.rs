@@ -1,1 +1,79 @@
-//! x
+//! What it asks of the kernel: no program, few messages, no waiting for grace periods.
+
+use crate::scene::{Mode, Scene};
+use crate::trace::{Log, start};
+use crate::{every_mode, once};
+
+every_mode! {
+    no_program_is_run,
+}
+
+once! {
+    a_routed_add_is_four_messages,
+    del_does_not_wait_for_the_grace_period,
+    the_main_thread_stays_in_its_namespace,
+}
+
+/// No program is run, but the delegate, if there is one.
+fn no_program_is_run(mode: Mode) {
+    let scene = Scene::new(mode);
+    for verb in ["ADD", "DEL"] {
+        let (outcome, log) = start(&scene.lab, scene.call(verb), &[]).finish_all();
+        outcome.success();
+        let programs: Vec<&str> = log.lines().map(|(_, line)| line).filter(|line| line.starts_with("exec")).collect();
+        let expected = usize::from(mode == Mode::Delegated);
+        assert_eq!(programs.len(), expected, "{verb}: {programs:?}");
+    }
+}
+
+/// The pair, the host, the container: three datagrams that change something, and one to spare.
+fn a_routed_add_is_four_messages(mode: Mode) {
+    let scene = Scene::new(mode);
+    let (outcome, log) = start(&scene.lab, scene.call("ADD"), &[]).finish_all();
+    outcome.success();
+    let changes: Vec<&str> = log.lines().map(|(_, line)| line).filter(|line| is_change(line)).collect();
+    assert!((1..=4).contains(&changes.len()), "{} datagrams: {changes:#?}", changes.len());
+}
+
+/// The kernel answers the deletion of a link after an RCU barrier: a child waits for that, not the runtime.
+fn del_does_not_wait_for_the_grace_period(mode: Mode) {
+    let scene = Scene::new(mode);
+    let overtaken = (0..5).any(|_| {
+        scene.call("ADD").run().result();
+        let (outcome, log) = start(&scene.lab, scene.call("DEL"), &[]).finish_all();
+        outcome.silent();
+        is_parent_first(&log)
+    });
+    assert!(overtaken, "the plugin's end never came before the kernel's answer to its child");
+}
+
+/// A thread of its own goes to the container's namespace, and ends there.
+fn the_main_thread_stays_in_its_namespace(mode: Mode) {
+    let scene = Scene::new(mode);
+    let (outcome, log) = start(&scene.lab, scene.call("ADD"), &[]).finish_all();
+    outcome.success();
+    let (main, _) = log.lines().next().expect("a call");
+    let moves: Vec<_> = log.lines().filter(|(_, line)| line.starts_with("setns(") || line.starts_with("unshare(")).collect();
+    assert!(!moves.is_empty(), "nobody enters the container's namespace");
+    assert!(moves.iter().all(|(thread, _)| *thread != main), "{moves:?}");
+}
+
+/// Whether a line is a netlink datagram with a message that changes something. strace knows some types by name;
+/// of the numbers, those that are 2 modulo 4 are questions (`rtnl_msg_handlers` in `net/core/rtnetlink.c`).
+fn is_change(line: &str) -> bool {
+    let types = line.starts_with("sendto(").then(|| line.split("nlmsg_type=").skip(1)).into_iter().flatten();
+    let mut words = types.map(|rest| rest.split([',', ' ']).next().unwrap_or_default());
+    words.any(|word| match word.strip_prefix("0x") {
+        Some(number) => u16::from_str_radix(number, 16).is_ok_and(|number| number >= 16 && number % 4 != 2),
+        None => word.starts_with("RTM_") && !word.starts_with("RTM_GET"),
+    })
+}
+
+/// Whether the plugin had ended when its child, which asked for a link's deletion, got the kernel's answer.
+fn is_parent_first(log: &Log) -> bool {
+    let lines: Vec<_> = log.lines().collect();
+    let Some((main, _)) = lines.first() else { return false };
+    let end = lines.iter().position(|(pid, line)| pid == main && line.starts_with("exit_group("));
+    let answer = lines.iter().position(|(pid, line)| pid != main && line.contains("recvfrom("));
+    matches!((end, answer), (Some(end), Some(answer)) if end < answer)
+}
