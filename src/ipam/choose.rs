@@ -35,6 +35,10 @@ pub struct Chosen {
 /// store's lock, what is free stays free.
 pub fn choose(store: &Store, key: &AttachmentKey, ipam: &Ipam, wishes: &Wishes) -> Result<Chosen> {
     let Ipam::BuiltIn { ranges, addresses, routes, data_dir } = ipam else { return Ok(Chosen::default()) };
+    let mut previous = wishes.previous.clone();
+    if let Some(data_dir) = data_dir {
+        previous.extend(store.addresses_of(key, Some(data_dir))?);
+    }
     let mut choice = Choice { store, key, ranges, data_dir: data_dir.as_deref(), chosen: Chosen::default() };
     choice.chosen.routes.clone_from(routes);
     let (inside, outside): (Vec<IpNet>, Vec<IpNet>) =
@@ -49,7 +53,7 @@ pub fn choose(store: &Store, key: &AttachmentKey, ipam: &Ipam, wishes: &Wishes) 
         )));
     }
     for set in ranges {
-        choice.take_one(set, &inside, &wishes.previous)?;
+        choice.take_one(set, &inside, &previous)?;
     }
     for fixed in addresses {
         choice.take_fixed(*fixed)?;

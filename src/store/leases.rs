@@ -75,7 +75,29 @@ impl Store {
             Err(error) => return Err(error).coded(Code::Io, doing),
         }
         self.mark_slot(lease, true);
+        if durable {
+            let mut addresses = self.addresses_of(owner, lease.data_dir.as_deref())?;
+            addresses.retain(|address| *address != lease.address);
+            addresses.push(lease.address);
+            self.write_addresses(owner, lease, &addresses)?;
+        }
         Ok(())
+    }
+
+    /// The addresses that `owner` had, in an earlier boot too: on stable storage they are written down by owner,
+    /// so that a container gets them back after a reboot without a search through all leases.
+    pub fn addresses_of(&self, owner: &AttachmentKey, data_dir: Option<&Path>) -> Result<Vec<IpAddr>> {
+        let text = read_optional(&owner_path(&self.lease_dir(&owner.network, data_dir), owner))?.unwrap_or_default();
+        Ok(String::from_utf8_lossy(&text).lines().filter_map(|line| line.parse().ok()).collect())
+    }
+
+    fn write_addresses(&self, owner: &AttachmentKey, lease: &Lease, addresses: &[IpAddr]) -> Result<()> {
+        let path = owner_path(&self.lease_dir(&lease.network, lease.data_dir.as_deref()), owner);
+        if addresses.is_empty() {
+            return remove_optional(&path).map(drop);
+        }
+        let text: String = addresses.iter().map(|address| format!("{address}\n")).collect();
+        atomic::replace(&path, text.as_bytes(), true).coded(Code::Io, || format!("write {}", path.display()))
     }
 
     /// Gives an address back, if it is still `owner`'s.
@@ -85,6 +107,11 @@ impl Store {
         }
         remove_optional(&self.lease_path(lease))?;
         self.mark_slot(lease, false);
+        if lease.data_dir.is_some() {
+            let mut addresses = self.addresses_of(owner, lease.data_dir.as_deref())?;
+            addresses.retain(|address| *address != lease.address);
+            self.write_addresses(owner, lease, &addresses)?;
+        }
         Ok(())
     }
 
@@ -181,6 +208,10 @@ impl Store {
         }
         Ok(RangeFull { used: 0, total: numbering.size })
     }
+}
+
+fn owner_path(dir: &Path, owner: &AttachmentKey) -> PathBuf {
+    dir.join(format!(".owner-{:032x}", owner.hash("")))
 }
 
 fn ring_path(dir: &Path, name: &str) -> PathBuf {

@@ -4,6 +4,7 @@
 //! /run/springline                            mode 0700; $SPRINGLINE_STATE_DIR moves it
 //!   attachments/<network>/<id>/<ifname>.json   one record each, replaced atomically
 //!   leases/<network>/<address>                 one lease each, created exclusively, naming its owner
+//!   leases/<network>/.owner-<hash>             with `ipam.dataDir` only: the addresses that an attachment had
 //!   leases/<network>/.ring-<hash>              which addresses of a range set are taken: a hint, see ring.rs
 //!   shared/<object>/<hash>                     one stake each in a bridge, holder or gateway address
 //!   locks/                                     the directory is the state lock; attachments in it, a byte each

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::common::{Lab, eventually, text_of};
 use crate::ports::plug_in;
-use crate::support::{Attached, FAMILIES, Family, bridged, give, neighbour};
+use crate::support::{Attached, FAMILIES, Family, bridged, count, counted, give, neighbour};
 
 /// The configuration with both addresses asked for by name.
 fn asking(bridge: &Value) -> Value {
@@ -32,15 +32,15 @@ fn neighbours_learn_the_new_holder() {
     }
     let old = mac(&first);
     first.detach();
-    // The watcher must not ask by itself: no packet leaves it from here on.
-    let sent = || watcher.netns().ip_json("-statistics link show eth0")[0]["stats64"]["tx"]["packets"].clone();
-    watcher.netns().ip("link set eth0 arp off");
-    watcher.netns().ip("link set eth0 arp on");
+    // The watcher does not ask by itself: its questions from here on are counted.
+    let solicitation = "icmpv6 type nd-neighbor-solicit ip6 daddr { 2001:db8:22::77, ff02::1:ff00:77 }";
+    count(watcher.netns(), "arp", "output", &["arp operation request arp daddr ip 10.22.0.77"]);
+    count(watcher.netns(), "ip6", "output", &[solicitation]);
+    let asked = || [counted(watcher.netns(), "arp"), counted(watcher.netns(), "ip6")].concat();
     for family in FAMILIES {
         let ip = first.ip(family);
         watcher.netns().ip(&format!("neighbour replace {ip} lladdr {old} dev eth0 nud stale"));
     }
-    let before = sent();
     let second = Attached::new(&lab, &asking(&json!({})), &c2);
     assert_ne!(mac(&second), old);
     for family in FAMILIES {
@@ -48,7 +48,12 @@ fn neighbours_learn_the_new_holder() {
             neighbour(watcher.netns(), &second.ip(family)) == Some(mac(&second))
         });
     }
-    assert_eq!(sent(), before, "packets that the watcher sent");
+    assert_eq!(asked(), [0, 0], "questions of the watcher");
+    for family in FAMILIES {
+        watcher.netns().ip(&format!("neighbour del {} dev eth0", second.ip(family)));
+        assert!(watcher.netns().ping(&second.ip(family)));
+    }
+    assert_eq!(asked(), [1, 1], "the control: who has no entry asks");
 }
 
 /// The host's own neighbour entries on the bridge likewise.

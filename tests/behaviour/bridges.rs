@@ -117,7 +117,9 @@ fn several_at_once() {
         assert!(containers[7].netns().ping(&attached[0].ip(family)));
     }
     let running: Vec<_> = containers.iter().map(|c| cni.call("DEL").of(c, "eth0").conf(&conf).spawn()).collect();
-    running.into_iter().for_each(|call| call.finish().silent());
+    for call in running {
+        call.finish().silent();
+    }
     assert_unchanged(&before, &lab.host_state());
 }
 

@@ -118,7 +118,9 @@ fn lab_that_hears_a_router() -> Lab {
 fn values_of_interfaces_are_kept() {
     let lab = Lab::with_uplink();
     let keys = ["net/ipv4/conf/uplink/forwarding", "net/ipv6/conf/uplink/forwarding", "net/ipv4/conf/uplink/rp_filter"];
-    keys.iter().for_each(|key| lab.host().write_sysctl(key, "0"));
+    for key in keys {
+        lab.host().write_sysctl(key, "0");
+    }
     let values = || keys.map(|key| lab.host().read_sysctl(key));
     for (number, conf) in
         [with_addresses(&BOTH, &json!({})), bridged(&["10.22.0.0/24", "2001:db8:22::/64"], &json!({}))]

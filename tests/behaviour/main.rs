@@ -16,6 +16,7 @@ mod asking;
 mod bridges;
 mod conflicts;
 mod forwarding;
+mod hearing;
 mod leases;
 mod marks;
 mod networks;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::advertiser::{advertise, can_advertise};
 use crate::common::cni::merged;
 use crate::common::{Container, Lab, Netns, eventually, text_of, tool};
-use crate::support::{Attached, FAMILIES, Family, addresses, bridged, give, network, not_run, routes};
+use crate::support::{Attached, FAMILIES, Family, addresses, bridged, count, counted, give, network, not_run, routes};
 
 const RANGES: [&str; 2] = ["10.22.0.0/24", "2001:db8:22::/64"];
 
@@ -57,12 +57,9 @@ fn hairpin() {
         let attached = Attached::new(&lab, &conf, &c);
         assert_eq!(attached.outside()["linkinfo"]["info_slave_data"]["hairpin"], hairpin);
         // Unknown to everybody, so flooded: an ARP request of which only the hairpin brings the echo.
-        let rule = format!("arp saddr ip {} counter", attached.ip(Family::V4));
-        let table = format!("table arp t {{ chain input {{ type filter hook input priority 0; {rule}; }}; }}");
-        c.netns().shell(&format!("{} '{table}'", tool("nft").display()));
+        count(c.netns(), "arp", "input", &[&format!("arp saddr ip {}", attached.ip(Family::V4))]);
         c.netns().shell("ping -n -q -c1 -W1 10.22.0.77 >/dev/null 2>&1 || true");
-        let counted = c.netns().shell(&format!("{} list table arp t", tool("nft").display()));
-        assert_eq!(!counted.contains("packets 0"), hairpin, "hears its own broadcast: {counted}");
+        assert_eq!(counted(c.netns(), "arp") != [0], hairpin, "hears its own broadcast");
         attached.detach();
     }
 }

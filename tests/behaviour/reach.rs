@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::common::{Container, HOST_V4, Lab, OUTSIDE_V4, OUTSIDE_V6, UPLINK_V4, UPLINK_V6, text_of, tool};
-use crate::support::{Attached, FAMILIES, Family, bridged, with_addresses, with_ranges};
+use crate::common::{Container, HOST_V4, Lab, OUTSIDE_V4, OUTSIDE_V6, UPLINK_V4, UPLINK_V6, text_of};
+use crate::support::{Attached, FAMILIES, Family, bridged, count, counted, with_addresses, with_ranges};
 
 /// The configuration of the `number`th container under a scheme, which has both families.
 type Conf = fn(usize) -> Value;
@@ -159,7 +159,7 @@ fn host_speaks_as_itself() {
         let route = lab.host().ip_json(&format!("route get {}", attached.ip(Family::V4)));
         assert_eq!(route[0]["prefsrc"], HOST_V4);
         assert!(lab.host().ping(&attached.ip(Family::V4)));
-        assert_eq!(counted(&container), [1, 0, 0], "packets from {HOST_V4} and from the gateways");
+        assert_eq!(counted(container.netns(), "inet"), [1, 0, 0], "packets from {HOST_V4} and from the gateways");
     }
 }
 
@@ -172,7 +172,7 @@ fn host_speaks_as_its_uplink() {
     let attached = Attached::new(&lab, &link_local(1), &container);
     count_sources(&container, &[UPLINK_V4, "169.254.0.1"]);
     assert!(lab.host().ping(&attached.ip(Family::V4)));
-    assert_eq!(counted(&container), [1, 0]);
+    assert_eq!(counted(container.netns(), "inet"), [1, 0]);
 }
 
 /// In the example the container speaks as its routed address, not as that of the interconnect.
@@ -201,31 +201,20 @@ fn containers_share_no_link() {
         Attached::new(&lab, &conf, &c1);
         let second = Attached::new(&lab, &conf, &c2);
         assert!(c1.netns().ping(&second.ip(Family::V4)) && c1.netns().ping(&second.ip(Family::V6)));
-        count(&c2, &["icmp type echo-request", "icmpv6 type echo-request"]);
+        count(c2.netns(), "inet", "input", &["icmp type echo-request", "icmpv6 type echo-request"]);
         c1.netns().shell("ping -n -q -b -I eth0 -c1 -W1 255.255.255.255 >/dev/null 2>&1 || true");
         c1.netns().shell("ping -n -q -I eth0 -c1 -W1 ff02::1 >/dev/null 2>&1 || true");
-        assert_eq!(counted(&c2), expected, "broadcasts that reach the other container: {}", conf["mode"]);
+        assert_eq!(
+            counted(c2.netns(), "inet"),
+            expected,
+            "broadcasts that reach the other container: {}",
+            conf["mode"]
+        );
     }
 }
 
 /// Counts the packets that a container gets from each of `sources`.
 fn count_sources(container: &Container, sources: &[&str]) {
     let matches: Vec<String> = sources.iter().map(|source| format!("ip saddr {source}")).collect();
-    count(container, &matches.iter().map(String::as_str).collect::<Vec<_>>());
-}
-
-/// Counts the packets that a container gets and that match.
-fn count(container: &Container, matches: &[&str]) {
-    let rules: Vec<String> = matches.iter().map(|text| format!("add rule inet t input {text} counter\n")).collect();
-    let chain = "add table inet t\nadd chain inet t input { type filter hook input priority 0; }\n";
-    container.netns().shell(&format!("{} -f - <<'END'\n{chain}{}END", tool("nft").display(), rules.concat()));
-}
-
-/// What [`count`] has counted.
-fn counted(container: &Container) -> Vec<u64> {
-    let text = container.netns().shell(&format!("{} -j list table inet t", tool("nft").display()));
-    let listed: Value = serde_json::from_str(&text).expect("nft prints JSON");
-    let rules = listed["nftables"].as_array().expect("a list").iter().filter_map(|object| object.get("rule"));
-    let counters = rules.flat_map(|rule| rule["expr"].as_array().cloned().unwrap_or_default());
-    counters.filter_map(|expr| expr["counter"]["packets"].as_u64()).collect()
+    count(container.netns(), "inet", "input", &matches.iter().map(String::as_str).collect::<Vec<_>>());
 }

@@ -122,7 +122,7 @@ fn start_ping(netns: &Netns, address: &str) -> Child {
     command.args(["-n", "-q", "-c1", "-W1", address]).stdout(Stdio::null()).spawn().expect("run ping")
 }
 
-fn unanswered<'a>(pings: [(&'a str, Child); 2]) -> impl Iterator<Item = &'a str> {
+fn unanswered(pings: [(&str, Child); 2]) -> impl Iterator<Item = &str> {
     let answered = |mut ping: Child| ping.wait().expect("wait for ping").success();
     pings.into_iter().filter_map(move |(address, ping)| (!answered(ping)).then_some(address))
 }

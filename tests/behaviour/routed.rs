@@ -134,7 +134,7 @@ fn none() {
 #[test]
 fn interconnect_example() {
     let sides = Sides {
-        host: (&["10.100.10.101/30 brd 10.100.10.103 scope global"], &["1.2.3.4 via 10.100.10.102 proto 171 onlink"]),
+        host: (&["10.100.10.101/30 brd 10.100.10.103 scope global"], &["1.2.3.4 via 10.100.10.102 proto 171"]),
         container: (
             &["10.100.10.102/30 brd 10.100.10.103 scope global", "1.2.3.4/32 scope global"],
             &["default via 10.100.10.101 src 1.2.3.4 proto static"],
@@ -150,7 +150,7 @@ fn interconnect_example() {
 #[test]
 fn interconnect_with_chosen_addresses() {
     let sides = Sides {
-        host: (&["10.0.0.254/24 brd 10.0.0.255 scope global"], &["1.2.3.4 via 10.0.0.1 proto 171 onlink"]),
+        host: (&["10.0.0.254/24 brd 10.0.0.255 scope global"], &["1.2.3.4 via 10.0.0.1 proto 171"]),
         container: (
             &["10.0.0.1/24 brd 10.0.0.255 scope global", "1.2.3.4/32 scope global"],
             &["default via 10.0.0.254 src 1.2.3.4 proto static"],
@@ -181,7 +181,7 @@ fn interconnect_with_one_chosen_address() {
 #[test]
 fn interconnect_of_two_addresses() {
     let sides = Sides {
-        host: (&["10.100.20.0/31 scope global"], &["10.30.0.7 via 10.100.20.1 proto 171 onlink"]),
+        host: (&["10.100.20.0/31 scope global"], &["10.30.0.7 via 10.100.20.1 proto 171"]),
         container: (
             &["10.100.20.1/31 scope global", "10.30.0.7/32 scope global"],
             &["default via 10.100.20.0 src 10.30.0.7 proto static"],
@@ -201,7 +201,7 @@ fn interconnect_of_ipv6() {
         let sides = Sides {
             host: (
                 &[&format!("{host}/{length} scope global nodad"), "fe80::1/64 scope link nodad"],
-                &[&format!("2001:db8:30::7 via {container} metric 1024 proto 171 onlink")],
+                &[&format!("2001:db8:30::7 via {container} metric 1024 proto 171")],
             ),
             container: (
                 &[
@@ -226,10 +226,7 @@ fn interconnect_of_both_families() {
                 "2001:db8:100::1/126 scope global nodad",
                 "fe80::1/64 scope link nodad",
             ],
-            &[
-                "10.30.0.7 via 10.100.10.102 proto 171 onlink",
-                "2001:db8:30::7 via 2001:db8:100::2 metric 1024 proto 171 onlink",
-            ],
+            &["10.30.0.7 via 10.100.10.102 proto 171", "2001:db8:30::7 via 2001:db8:100::2 metric 1024 proto 171"],
         ),
         container: (
             &[

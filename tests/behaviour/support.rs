@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::common::cni::{Outcome, Plugin, merged};
 use crate::common::state::assert_unchanged;
-use crate::common::{Container, Lab, Netns, text_of};
+use crate::common::{Container, Lab, Netns, text_of, tool};
 
 /// A network `n` of springline's, with `keys` over the least that there must be.
 pub(crate) fn network(keys: &Value) -> Value {
@@ -136,25 +136,21 @@ pub(crate) fn assert_refused(lab: &Lab, conf: &Value, container: &Container, cod
 /// The addresses of a link as `ip` shows them, with broadcast address, scope and flags.
 pub(crate) fn addresses(netns: &Netns, link: &str) -> Lines {
     let links = netns.ip_json("address show");
-    let infos = links.iter().filter(|found| found["ifname"] == link);
-    let infos = infos.flat_map(|found| found["addr_info"].as_array().cloned().unwrap_or_default());
-    let mut lines: Lines = infos.map(|info| address_line(&info)).collect();
-    lines.sort();
-    lines
+    let of_link = links.iter().filter(|found| found["ifname"] == link);
+    let infos = of_link.flat_map(|found| found["addr_info"].as_array().cloned().unwrap_or_default());
+    let mut all: Lines = infos.map(|info| address_line(&info)).collect();
+    all.sort();
+    all
 }
 
 fn address_line(info: &Value) -> String {
-    let mut line = format!("{}/{}", text_of(&info["local"]), info["prefixlen"]);
+    let mut words = vec![format!("{}/{}", text_of(&info["local"]), info["prefixlen"])];
     for (word, key) in [("brd", "broadcast"), ("peer", "address"), ("scope", "scope")] {
-        if let Some(text) = info[key].as_str() {
-            line += &format!(" {word} {text}");
-        }
+        words.extend(info[key].as_str().map(|text| format!("{word} {text}")));
     }
     let flags = info.as_object().into_iter().flatten().filter(|(_, value)| **value == true);
-    for (flag, _) in flags.filter(|(flag, _)| *flag != "permanent") {
-        line += &format!(" {flag}");
-    }
-    line
+    words.extend(flags.map(|(flag, _)| flag.clone()).filter(|flag| flag != "permanent"));
+    words.join(" ")
 }
 
 /// The routes through a link in all tables, as `ip` shows them, without those that follow from addresses.
@@ -170,26 +166,24 @@ pub(crate) fn routes(netns: &Netns, link: &str) -> Lines {
 }
 
 fn route_line(route: &Value) -> String {
-    let mut line = text_of(&route["dst"]).to_owned();
-    if let Some(via) = route["gateway"].as_str().or_else(|| route["via"]["host"].as_str()) {
-        line += &format!(" via {via}");
-    }
-    let words = [("src", "prefsrc"), ("metric", "metric"), ("table", "table"), ("proto", "protocol")];
-    for (word, key) in words.into_iter().chain([("scope", "scope")]) {
-        let value = &route[key];
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let mut words = vec![text_of(&route["dst"]).to_owned()];
+    let via = route["gateway"].as_str().or_else(|| route["via"]["host"].as_str());
+    words.extend(via.map(|via| format!("via {via}")));
+    let keys =
+        [("src", "prefsrc"), ("metric", "metric"), ("table", "table"), ("proto", "protocol"), ("scope", "scope")];
+    for (word, key) in keys {
+        let text = route[key].as_str().map_or_else(|| route[key].to_string(), str::to_owned);
         let usual = matches!(text.as_str(), "null" | "main" | "global");
-        if !usual {
-            line += &format!(" {word} {text}");
-        }
+        words.extend((!usual).then(|| format!("{word} {text}")));
     }
     for metrics in route["metrics"].as_array().into_iter().flatten() {
         for key in ["mtu", "advmss"].into_iter().filter(|key| !metrics[*key].is_null()) {
-            line += &format!(" {key} {}", metrics[key]);
+            words.push(format!("{key} {}", metrics[key]));
         }
     }
     let onlink = route["flags"].as_array().is_some_and(|flags| flags.contains(&json!("onlink")));
-    line + if onlink { " onlink" } else { "" }
+    words.extend(onlink.then(|| "onlink".to_owned()));
+    words.join(" ")
 }
 
 /// Lines in the order in which `addresses` and `routes` give them.
@@ -203,6 +197,23 @@ pub(crate) fn sorted(lines: &[&str]) -> Lines {
 pub(crate) fn neighbour(netns: &Netns, address: &str) -> Option<String> {
     let all = netns.ip_json("neighbour show");
     all.iter().find(|entry| entry["dst"] == address).and_then(|entry| Some(entry["lladdr"].as_str()?.to_owned()))
+}
+
+/// Counts the packets at a hook that match, each rule for itself; see [`counted`].
+pub(crate) fn count(netns: &Netns, family: &str, hook: &str, matches: &[&str]) {
+    let rules: Vec<String> = matches.iter().map(|text| format!("add rule {family} t c {text} counter\n")).collect();
+    let chain = format!("add chain {family} t c {{ type filter hook {hook} priority 0; }}");
+    let script = format!("add table {family} t\n{chain}\n{}", rules.concat());
+    netns.shell(&format!("{} -f - <<'END'\n{script}END", tool("nft").display()));
+}
+
+/// What the rules of [`count`] have counted, in order.
+pub(crate) fn counted(netns: &Netns, family: &str) -> Vec<u64> {
+    let text = netns.shell(&format!("{} -j list table {family} t", tool("nft").display()));
+    let listed: Value = serde_json::from_str(&text).expect("nft prints JSON");
+    let rules = listed["nftables"].as_array().expect("a list").iter().filter_map(|object| object.get("rule"));
+    let expressions = rules.flat_map(|rule| rule["expr"].as_array().cloned().unwrap_or_default());
+    expressions.filter_map(|expression| expression["counter"]["packets"].as_u64()).collect()
 }
 
 /// Says that something was not tested, and why, where the test harness does not swallow it.

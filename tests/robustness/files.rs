@@ -17,10 +17,10 @@ both_modes! {
     add_works_with_a_damaged_record,
     a_damaged_lease_blocks_nothing,
     a_damaged_ring_is_made_anew,
-    lost_state_harms_no_running_container,
 }
 
 once! {
+    lost_state_harms_no_running_container,
     strangers_in_the_state_directory_are_left_alone,
 }
 
@@ -99,9 +99,9 @@ fn a_damaged_lease_blocks_nothing(mode: Mode) {
 fn a_damaged_ring_is_made_anew(mode: Mode) {
     let scene = Scene::new(mode);
     scene.attach();
-    let rings: Vec<PathBuf> = fs::read_dir(leases(&scene)).expect("leases").flatten().map(|entry| entry.path()).collect();
     let rings: Vec<PathBuf> =
-        rings.into_iter().filter(|path| path.to_string_lossy().contains("/.ring-")).collect();
+        fs::read_dir(leases(&scene)).expect("leases").flatten().map(|entry| entry.path()).collect();
+    let rings: Vec<PathBuf> = rings.into_iter().filter(|path| path.to_string_lossy().contains("/.ring-")).collect();
     assert!(!rings.is_empty(), "no ring in {}", leases(&scene).display());
     let (first, last) = (fs::read(&rings[0]).expect("a ring"), fs::read(&rings[rings.len() - 1]).expect("a ring"));
     let mut full = first.clone();
@@ -133,7 +133,8 @@ fn a_damaged_ring_is_made_anew(mode: Mode) {
     scene.assert_restored("after a DEL");
 }
 
-/// All state is lost while a container runs: the next one gets another address, or is told why it gets none.
+/// All state is lost while a container runs: the next one gets another address, or is told why it gets none. The
+/// host's routes tell; a bridge does not know who is behind it.
 fn lost_state_harms_no_running_container(mode: Mode) {
     let scene = Scene::new(mode);
     let running = scene.attach();
@@ -158,7 +159,8 @@ fn strangers_in_the_state_directory_are_left_alone(mode: Mode) {
     let scene = Scene::new(mode);
     scene.attach();
     let state = scene.lab.state_dir();
-    let strangers = ["attachments/README", "attachments/n/README", "attachments/n/c1/notes.json.bak", "leases/n/README"];
+    let strangers =
+        ["attachments/README", "attachments/n/README", "attachments/n/c1/notes.json.bak", "leases/n/README"];
     for stranger in strangers {
         fs::write(state.join(stranger), "hello").expect("write a stranger's file");
     }

@@ -16,7 +16,11 @@ every_mode! {
 }
 
 /// The calls that change something, or are about to.
-const CHANGES: [(&str, Effect); 16] = [
+const CHANGES: [(&str, Effect); 20] = [
+    ("poll", Kill),
+    ("pipe2", Kill),
+    ("vfork", Kill),
+    ("wait4", Kill),
     ("sendto", Kill),
     ("openat", Kill),
     ("write", Kill),

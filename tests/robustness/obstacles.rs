@@ -143,10 +143,8 @@ fn a_state_directory_need_not_exist(mode: Mode) {
 /// `/run` is empty and read-only: no state directory can be made, and the namespace is found by another path.
 fn without_run_it_fails_cleanly(mode: Mode) {
     let scene = Scene::new(mode);
-    let script = format!(
-        "exec 9<{} && mount -t tmpfs -o ro tmpfs /run && unset SPRINGLINE_STATE_DIR",
-        scene.container.path()
-    );
+    let script =
+        format!("exec 9<{} && mount -t tmpfs -o ro tmpfs /run && unset SPRINGLINE_STATE_DIR", scene.container.path());
     let (status, document) = in_private_mounts(&scene, &script, "/proc/self/fd/9");
     assert_eq!(status, Some(1), "{document}");
     assert_eq!(document["code"], 5, "{document}");
@@ -166,7 +164,8 @@ fn in_private_mounts(scene: &Scene, script: &str, netns: &str) -> (Option<i32>, 
     command.stdin(fs::File::open(&input).expect("read the input"));
     let output = command.stdout(Stdio::piped()).stderr(Stdio::piped()).output().expect("run unshare");
     let said = String::from_utf8_lossy(&output.stderr);
-    let document = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("no document, {error}: {said}"));
+    let document =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("no document, {error}: {said}"));
     (output.status.code(), document)
 }
 

@@ -59,7 +59,7 @@ fn a_crowded_container_is_no_obstacle(mode: Mode) {
     let scene = Scene::with(mode, |lab, container| {
         let pairs = (0..150).map(|n| format!("link add a{n} type veth peer name b{n}\n"));
         let routes = (0..300).map(|n| format!("route add 172.16.{}.{}/32 dev lo\n", n / 200, n % 200));
-        let routes6 = (0..300).map(|n| format!("-6 route add 2001:db8:dead::{n:x}/128 dev lo\n"));
+        let routes6 = (0..300).map(|n| format!("route add 2001:db8:dead::{n:x}/128 dev lo\n"));
         let file = lab.dir().join("batch");
         fs::write(&file, pairs.chain(routes).chain(routes6).collect::<String>()).expect("write a batch");
         container.netns().shell(&format!("{} -batch {}", tool("ip").display(), file.display()));

@@ -53,7 +53,8 @@ fn the_main_thread_stays_in_its_namespace(mode: Mode) {
     let (outcome, log) = start(&scene.lab, scene.call("ADD"), &[]).finish_all();
     outcome.success();
     let (main, _) = log.lines().next().expect("a call");
-    let moves: Vec<_> = log.lines().filter(|(_, line)| line.starts_with("setns(") || line.starts_with("unshare(")).collect();
+    let moves: Vec<_> =
+        log.lines().filter(|(_, line)| line.starts_with("setns(") || line.starts_with("unshare(")).collect();
     assert!(!moves.is_empty(), "nobody enters the container's namespace");
     assert!(moves.iter().all(|(thread, _)| *thread != main), "{moves:?}");
 }
