@@ -9,9 +9,7 @@ use super::{Container, Engine, refused};
 use crate::error::Result;
 use crate::kernel::{Endpoint, FibAnswer, KernelError, LinkView};
 use crate::model::{Addressing, Attachment, Family, Forwarding, Gateway, IfName, Mode, Mtu};
-use crate::plan::{
-    self, Facts, FibMatch, Namespace, Object, Record, Route, Setting, Shared, Side, Step, owner_of_alias,
-};
+use crate::plan::{self, Facts, FibMatch, Object, Record, Route, Setting, Shared, Side, Step, owner_of_alias};
 
 /// Destinations that no route but a default route leads to: "this" network (RFC 1122) and the unassigned
 /// part beside the loopback address (RFC 4291).
@@ -24,12 +22,12 @@ impl Engine {
     /// The facts for `plan::attach`.
     pub(super) async fn facts_to_attach(&self, container: &Container, attachment: &Attachment) -> Result<Facts> {
         let mut facts = Facts::default();
+        self.observe_store(&mut facts, attachment)?;
         self.observe_host(&mut facts, attachment).await.map_err(|error| refused(&error, "look at the host"))?;
         observe_container(&mut facts, container, attachment)
             .await
             .map_err(|error| refused(&error, format!("look at {}", attachment.netns)))?;
         self.observe_forwarding(&mut facts, attachment).await.map_err(|error| refused(&error, "look at forwarding"))?;
-        self.observe_store(&mut facts, attachment)?;
         Ok(facts)
     }
 
@@ -55,7 +53,7 @@ impl Engine {
         facts.fib =
             found.iter().map(|(asked, answer)| fib_match(*asked, answer, answer.link.and_then(by_index))).collect();
         for view in views.into_iter().flatten() {
-            self.observe_link(&mut facts.host, view).await?;
+            self.observe_link(facts, view).await?;
         }
         Ok(())
     }
@@ -86,44 +84,40 @@ impl Engine {
         Ok(found)
     }
 
-    /// A link by name, with what stands on it if it is one of ours or a bridge.
-    async fn observe_link(&self, namespace: &mut Namespace, view: LinkView) -> Result<(), KernelError> {
+    /// A link by name, with what stands on it; and whose ports it has, if nobody else has a stake in it and so
+    /// it may be time for it to go. (Never otherwise: there may be thousands.)
+    async fn observe_link(&self, facts: &mut Facts, view: LinkView) -> Result<(), KernelError> {
         let LinkView { name, index, link, .. } = view;
-        namespace.addresses.extend(self.host.addresses(&name, index).await?);
+        facts.host.addresses.extend(self.host.addresses(&name, index).await?);
+        let stakes = [Shared::Bridge(name.clone()), Shared::Holder(name.clone())];
         if link.kind == plan::LinkKind::Veth {
-            namespace.routes.extend(self.host.routes_of(&name, index, &[Route::MAIN]).await?);
-        } else if link.alias.as_deref().and_then(owner_of_alias).is_some() {
+            facts.host.routes.extend(self.host.routes_of(&name, index, &[Route::MAIN]).await?);
+        } else if link.alias.as_deref().and_then(owner_of_alias).is_some()
+            && !stakes.iter().any(|shared| facts.users(shared).others)
+        {
             for port in self.host.links(Some(index)).await?.into_iter().filter(|port| port.master == Some(index)) {
-                namespace.links.insert(port.name, plan::Link { master: Some(name.clone()), ..port.link });
+                facts.host.links.insert(port.name, plan::Link { master: Some(name.clone()), ..port.link });
             }
         }
-        namespace.links.insert(name, link);
+        facts.host.links.insert(name, link);
         Ok(())
     }
 
     async fn observe_forwarding(&self, facts: &mut Facts, attachment: &Attachment) -> Result<(), KernelError> {
-        let default = |key: &str| self.host.sysctls.read(key).ok();
-        facts.host_ipv6 = default("ipv6/conf/all/disable_ipv6").is_some();
-        if let Some(value) = default(plan::DEFAULT_ACCEPT_RA) {
-            facts.host.sysctls.insert(plan::DEFAULT_ACCEPT_RA.to_owned(), value);
-        }
-        if attachment.network.forwarding == Forwarding::Leave {
-            return Ok(());
-        }
-        for (family, key) in plan::FORWARDING {
-            if let Some(value) = default(key).filter(|_| attachment.uses(family)) {
-                facts.host.sysctls.insert(key.to_owned(), value);
-            }
-        }
+        let read = |key: &str| self.host.sysctls.read(key).ok();
+        facts.host_ipv6 = read("ipv6/conf/all/disable_ipv6").is_some();
+        let keys = plan::FORWARDING.map(|(_, key)| key).into_iter().chain([plan::DEFAULT_ACCEPT_RA]);
+        facts.host.sysctls.extend(keys.filter_map(|key| Some((key.to_owned(), read(key)?))));
         // Looked at only when forwarding is about to be turned on: a host may have a full BGP table.
-        if facts.host.sysctls.get(plan::FORWARDING[1].1).is_some_and(|value| value == "0") {
+        let is_off = facts.host.sysctls.get(plan::FORWARDING[1].1).is_some_and(|value| value == "0");
+        if is_off && attachment.uses(Family::V6) && attachment.network.forwarding == Forwarding::Enable {
             let routes = self.host.fib(Family::V6, Route::MAIN, None).await?;
             let learnt =
                 routes.iter().filter(|route| route.dst.prefix_len() == 0 && route.protocol == ROUTER_ADVERTISEMENT);
             let indices: BTreeSet<u32> = learnt.filter_map(|route| route.link).collect();
             for view in self.host.look_up_indices(&indices.into_iter().collect::<Vec<_>>()).await? {
                 let key = format!("ipv6/conf/{}/accept_ra", view.name);
-                let value = default(&key).unwrap_or_default();
+                let value = read(&key).unwrap_or_default();
                 facts.host.links.entry(view.name.clone()).or_insert(view.link);
                 facts.host.sysctls.insert(key, value);
                 facts.advertised_uplinks.push(view.name);
@@ -184,7 +178,7 @@ impl Engine {
             if view.link.kind == plan::LinkKind::Veth {
                 facts.host.links.insert(view.name.clone(), view.link); // goes with all that stands on it
             } else {
-                self.observe_link(&mut facts.host, view).await?;
+                self.observe_link(facts, view).await?;
             }
         }
         Ok(())

@@ -10,7 +10,7 @@ use crate::error::{Code, Coded, Error, Result};
 use crate::ipam::Delegate;
 use crate::kernel::{self, Answer, Endpoint, KernelError, LinkView, Request};
 use crate::model::{AttachmentKey, IfName};
-use crate::plan::{BridgeLink, Object, Record, Setting, Side, Step};
+use crate::plan::{BridgeLink, Holder, Object, Record, Setting, Side, Step};
 use crate::store::Lock;
 
 /// A run of steps for one attachment.
@@ -130,7 +130,11 @@ impl<'a> Run<'a> {
                 requests.extend([kernel::set_alias(name, alias), kernel::get_link(name)]);
             }
         }
-        let answers = endpoint.socket.batch(requests).await.map_err(|error| refused(&error, "netlink"))?;
+        let answers = endpoint.socket.batch(requests).await.map_err(|error| {
+            // Nobody knows what the kernel has done: the undo looks for all of it.
+            self.done.extend(steps.iter().cloned());
+            refused(&error, &steps[0])
+        })?;
         let mut answers = answers.into_iter();
         let mut first_error = None;
         for step in steps {
@@ -210,9 +214,9 @@ impl<'a> Run<'a> {
                 };
                 found.map_err(|error| explain(step, &error))?;
             }
-            Step::Del(Object::Veth(veth)) => self.remove(step, &veth.host).await?,
-            Step::Del(Object::Bridge(bridge)) => self.remove(step, &bridge.name).await?,
-            Step::Del(Object::Holder(holder)) => self.remove(step, &holder.name).await?,
+            Step::Del(Object::Veth(veth)) => self.remove(step, &veth.host, &veth.alias).await?,
+            Step::Del(Object::Bridge(bridge)) => self.remove(step, &bridge.name, BridgeLink::ALIAS).await?,
+            Step::Del(Object::Holder(holder)) => self.remove(step, &holder.name, Holder::ALIAS).await?,
             Step::Set(Setting::Sysctl(sysctl)) => {
                 let endpoint = self.endpoint(sysctl.side)?;
                 match endpoint.sysctls.write(&sysctl.key, &sysctl.value) {
@@ -226,12 +230,25 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    async fn remove(&self, step: &Step, name: &IfName) -> Result<()> {
-        let Some(index) = self.engine.host.index(name) else { return Ok(()) };
+    async fn remove(&self, step: &Step, name: &IfName, alias: &str) -> Result<()> {
+        let index = match self.engine.host.index(name) {
+            Some(index) => index,
+            None => match self.find_ours(name, alias).await.map_err(|error| explain(step, &error))? {
+                Some(index) => index,
+                None => return Ok(()),
+            },
+        };
         match kernel::remove_link(&self.engine.host, name, index).await {
             Err(error) if !error.is_absent() => Err(explain(step, &error)),
             _ => Ok(()),
         }
+    }
+
+    /// The index of a link that we never heard of again after we asked for it.
+    async fn find_ours(&self, name: &IfName, alias: &str) -> Result<Option<u32>, KernelError> {
+        let (views, _) = self.engine.host.look_up(std::slice::from_ref(name), &[]).await?;
+        let ours = views.into_iter().flatten().find(|view| view.link.alias.as_deref() == Some(alias));
+        Ok(ours.map(|view| view.index))
     }
 
     async fn run_slow(&mut self, step: &Step) -> Result<()> {

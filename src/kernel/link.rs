@@ -131,8 +131,8 @@ pub struct LinkView {
     pub peer: Option<u32>,
     /// The index of the bridge of which it is a port.
     pub master: Option<u32>,
-    /// Whether it is operational (`IF_OPER_UP`), its transmit queue active, and if it is a port, the port
-    /// enabled.
+    /// Whether it is operational (`IFF_LOWER_UP`, `IF_OPER_UP`), its transmit queue active, and if it is a
+    /// port, the port enabled.
     pub carrier: bool,
     /// What a plan needs to know; the master is left open.
     pub link: Link,
@@ -157,7 +157,7 @@ impl LinkView {
             index: message.header.index,
             peer: None,
             master: None,
-            carrier: true,
+            carrier: message.header.flags.contains(LinkFlags::LowerUp),
             link: Link::new(LinkKind::Other(String::new()), 0),
         };
         view.link.up = message.header.flags.contains(LinkFlags::Up);
@@ -175,7 +175,8 @@ impl LinkView {
                 LinkAttribute::Group(group) => link.group = *group,
                 LinkAttribute::Link(index) => self.peer = Some(*index),
                 LinkAttribute::Controller(index) => self.master = Some(*index),
-                LinkAttribute::OperState(state) => self.carrier &= *state == State::Up,
+                // A link that was up from the start never leaves "unknown" (RFC 2863, operstates.rst).
+                LinkAttribute::OperState(state) => self.carrier &= matches!(state, State::Up | State::Unknown),
                 // Before dev_activate(), packets are given to a queue that drops them.
                 LinkAttribute::Qdisc(name) => self.carrier &= name != "noop",
                 LinkAttribute::LinkInfo(infos) => {

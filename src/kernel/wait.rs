@@ -9,7 +9,7 @@ use super::endpoint::Endpoint;
 use super::link::{self, LinkView};
 use super::route::{self, FibAnswer};
 use super::socket::{Answer, KernelError, Request, Socket};
-use crate::plan::{Readiness, RouteKind};
+use crate::plan::{Readiness, RouteKind, Side};
 
 /// Longer than any delay of the kernel's work queues, shorter than any runtime's patience.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -24,9 +24,9 @@ pub async fn await_ready(endpoint: &Endpoint, wanted: &Readiness) -> Result<Opti
     if missing(endpoint, wanted).await?.is_none() {
         return Ok(None);
     }
-    // A link's notifications can be had on the host only: that is where the subscription is opened.
+    // A subscription hears the namespace that it is opened in, which is the host's.
     let subscribe = || Socket::subscribe(MulticastGroup::Link as u32);
-    let mut events = if wanted.links.is_empty() { None } else { Some(subscribe()?) };
+    let mut events = if wanted.side == Side::Host { Some(subscribe()?) } else { None };
     let begin = Instant::now();
     loop {
         let missing = missing(endpoint, wanted).await?;

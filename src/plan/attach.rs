@@ -28,7 +28,7 @@ pub fn attach(attachment: &Attachment, facts: &Facts) -> Result<Plan> {
     }
     refuse_low_mtu(&builder, attachment)?;
     container::plan(&mut builder, attachment)?;
-    for readiness in builder.readiness(&attachment.host_link) {
+    for readiness in builder.readiness(&attachment.host_link, &attachment.key.ifname) {
         builder.push(Step::Await(readiness));
     }
     if matches!(attachment.network.mode, Mode::Bridged(_)) && !attachment.addresses.is_empty() {

@@ -55,12 +55,12 @@ impl<'a> Builder<'a> {
         self.push(Step::Set(setting));
     }
 
-    /// What the steps so far leave to the kernel's work queues: the pair's host link, whatever it is a port of,
-    /// and the IPv6 addresses.
-    pub(super) fn readiness(&self, host_link: &IfName) -> Vec<Readiness> {
+    /// What the steps so far leave to the kernel's work queues: both ends of the pair, whatever the host's is a
+    /// port of, and the IPv6 addresses.
+    pub(super) fn readiness(&self, host_link: &IfName, ifname: &IfName) -> Vec<Readiness> {
         let master = self.facts.host_link(host_link).and_then(|link| link.master.clone());
         let links: Vec<IfName> = [host_link.clone()].into_iter().chain(master).collect();
-        let sides = [(Side::Host, links), (Side::Container, Vec::new())];
+        let sides = [(Side::Host, links), (Side::Container, vec![ifname.clone()])];
         let readiness = sides.map(|(side, links)| {
             let added = self.steps.iter().filter_map(|step| match step {
                 Step::Add(Object::Address(there, address)) if *there == side => Some(address),
@@ -69,7 +69,7 @@ impl<'a> Builder<'a> {
             let addresses = added.filter(|address| address.net.addr().is_ipv6()).cloned().collect();
             Readiness { side, links, addresses }
         });
-        readiness.into_iter().filter(|wait| !(wait.links.is_empty() && wait.addresses.is_empty())).collect()
+        readiness.into()
     }
 
     pub(super) fn finish(self) -> Vec<Step> {

@@ -69,8 +69,13 @@ fn hold_shared_address(builder: &mut Builder<'_>, address: Ipv4Addr) -> Result<(
             .context(format!("cannot create link {name}, which holds {address}")));
     }
     let net = single(address.into());
+    let is_new = builder.facts.host_link(&name).is_none();
     builder.claim(Shared::Holder(name.clone()));
     builder.add(Object::Holder(Holder { name: name.clone() }));
+    if is_new && builder.facts.host_ipv6 {
+        // It holds one address and nothing else: none of its own making, which a routing daemon would announce.
+        builder.set(Setting::AddressGeneration { side: Side::Host, link: name.clone(), on: false });
+    }
     builder.set(Setting::State { side: Side::Host, link: name.clone(), up: true });
     // Another network may share the holder under another address: each has stakes of its own.
     builder.hold_address(LinkAddress { link: name, net, host_scope: true });

@@ -43,8 +43,8 @@ pub enum Step {
 pub struct Readiness {
     /// Where.
     pub side: Side,
-    /// Links that must carry packets: a transmit queue is activated, and a bridge port enabled, from a work
-    /// queue (`linkwatch_event()`) once the other end has come up.
+    /// Links that must carry packets: a transmit queue is activated, a bridge port enabled and the route for
+    /// IPv6 multicast made from a work queue (`linkwatch_event()`) once the other end has come up.
     #[serde(default)]
     pub links: Vec<IfName>,
     /// IPv6 addresses that the kernel must answer for: it joins their solicited-node group and inserts their

@@ -1,6 +1,7 @@
 //! A router that sends router advertisements, made of a few lines of Python: nothing in iproute2 sends any.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::common::Netns;
 use crate::support::not_run;
@@ -36,6 +37,22 @@ pub(crate) fn advertise(netns: &Netns, link: &str, prefix: Option<&str>) {
     command.args(["-I", "-c", SCRIPT, link, prefix.unwrap_or_default()]);
     let output = command.output().expect("run python3");
     assert!(output.status.success(), "no advertisement: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Advertises until `condition` holds: the first advertisements may come before a link is ready to hear them. Not by
+/// the clock, because starting Python takes seconds on an emulated machine.
+#[track_caller]
+pub(crate) fn advertise_until(what: &str, send: impl Fn(), condition: impl Fn() -> bool) {
+    for _ in 0..20 {
+        send();
+        let end = Instant::now() + Duration::from_millis(300);
+        while Instant::now() < end {
+            if condition() {
+                return;
+            }
+        }
+    }
+    panic!("still not so after 20 advertisements: {what}");
 }
 
 /// The next hops and links of the IPv6 default routes that were learnt from advertisements.

@@ -165,13 +165,13 @@ fn mtu_is_never_lowered() {
     eventually("the control: a port of the usual kind lowers the MTU of its bridge", || mtu() == 1300);
 }
 
-/// Nor when the container was the bridge's only port, after which the kernel would fall back to 1500 unless the MTU
-/// was set by a message of its own.
+/// Nor when the container was the bridge's only port. (The MTU is set by a message of its own: one that was only given
+/// at creation is the kernel's to change when the last port leaves, and back to 1500 it goes.)
 #[test]
 fn mtu_of_an_empty_bridge() {
     let lab = Lab::new();
-    lab.host().ip("link add br0 mtu 9000 address 02:00:00:00:00:99 type bridge");
-    lab.host().ip("link set br0 up");
+    lab.host().ip("link add br0 address 02:00:00:00:00:99 type bridge");
+    lab.host().ip("link set br0 mtu 9000 up");
     let c = lab.container("c");
     let attached = Attached::new(&lab, &bridged(&["10.22.0.0/24"], &json!({})), &c);
     assert_eq!(lab.host().link("br0").expect("the bridge")["mtu"], 9000);

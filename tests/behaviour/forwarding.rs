@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::advertiser::{advertise, can_advertise, learnt_defaults};
-use crate::common::{Lab, OUTSIDE_V4, eventually};
+use crate::advertiser::{advertise, advertise_until, can_advertise, learnt_defaults};
+use crate::common::{Lab, OUTSIDE_V4};
 use crate::support::{Attached, assert_refused, bridged, network, with_addresses};
 
 const V4: &str = "net/ipv4/ip_forward";
@@ -86,10 +86,11 @@ fn learnt_default_route_survives() {
         );
         assert_eq!(lab.host().read_sysctl("net/ipv6/conf/uplink/accept_ra"), "2");
         lab.host().ip("-6 route del default");
-        eventually("another advertisement is heard", || {
-            advertise(lab.outside(), "downlink", None);
-            learnt_defaults(lab.host()) == learnt
-        });
+        advertise_until(
+            "another advertisement is heard",
+            || advertise(lab.outside(), "downlink", None),
+            || learnt_defaults(lab.host()) == learnt,
+        );
     }
 }
 
@@ -106,10 +107,11 @@ fn lab_that_hears_a_router() -> Lab {
             lab.outside().ip(&format!("address del {local}/64 dev downlink"));
         }
     }
-    eventually("the host learns its default route", || {
-        advertise(lab.outside(), "downlink", None);
-        !learnt_defaults(lab.host()).is_empty()
-    });
+    advertise_until(
+        "the host learns its default route",
+        || advertise(lab.outside(), "downlink", None),
+        || !learnt_defaults(lab.host()).is_empty(),
+    );
     lab
 }
 

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::advertiser::{advertise, can_advertise};
+use crate::advertiser::{advertise, advertise_until, can_advertise};
 use crate::common::cni::merged;
-use crate::common::{Container, Lab, Netns, eventually, text_of, tool};
+use crate::common::{Container, Lab, eventually, text_of, tool};
 use crate::support::{Attached, FAMILIES, Family, addresses, bridged, count, counted, give, network, not_run, routes};
 
 const RANGES: [&str; 2] = ["10.22.0.0/24", "2001:db8:22::/64"];
@@ -129,11 +129,12 @@ fn autoconfiguration() {
     router.netns().write_sysctl("net/ipv6/conf/all/forwarding", "1");
     plug_in(&lab, &router, "br0");
     give(router.netns(), "eth0", &["fe80::99/64"]);
-    let configured = |netns: &Netns| {
-        advertise(router.netns(), "eth0", Some("2001:db8:99::"));
-        netns.addresses("eth0").iter().any(|address| address.starts_with("2001:db8:99:"))
-    };
-    eventually("the plain port takes an address of the advertised network", || configured(plain.netns()));
+    let takes_it = |address: &String| address.starts_with("2001:db8:99:");
+    advertise_until(
+        "the plain port takes an address of the advertised network",
+        || advertise(router.netns(), "eth0", Some("2001:db8:99::")),
+        || plain.netns().addresses("eth0").iter().any(takes_it),
+    );
     let default = plain.netns().ip_json("-6 route show default");
     assert_eq!(text_of(&default[0]["gateway"]), "fe80::99");
     assert_eq!(addresses(addressed.netns(), "eth0"), before);

@@ -6,8 +6,8 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::advertiser::{advertise, can_advertise, learnt_defaults};
-use crate::common::{Container, HOST_V4, HOST_V6, Lab, Netns, eventually, text_of, tool};
+use crate::advertiser::{advertise, advertise_until, can_advertise, learnt_defaults};
+use crate::common::{Container, HOST_V4, HOST_V6, Lab, Netns, text_of, tool};
 use crate::support::{Attached, Family, bridged, give, with_addresses, with_ranges};
 
 const RANGES: [&str; 2] = ["10.22.0.0/24", "2001:db8:22::/64"];
@@ -213,11 +213,14 @@ fn hostile_advertisements() {
         if own.iter().all(|link| link["addr_info"].as_array().is_none_or(Vec::is_empty)) {
             give(c.netns(), "eth0", &["fe80::66/64"]);
         }
-        eventually("the control: the host takes its default route from a plain link", || {
-            advertise(c.netns(), "eth0", Some("2001:db8:66::"));
-            advertise(control.netns(), "eth0", None);
-            learnt_defaults(lab.host()).contains(&"via fe80::66 dev plain0".to_owned())
-        });
+        advertise_until(
+            "the control: the host takes its default route from a plain link",
+            || {
+                advertise(c.netns(), "eth0", Some("2001:db8:66::"));
+                advertise(control.netns(), "eth0", None);
+            },
+            || learnt_defaults(lab.host()).contains(&"via fe80::66 dev plain0".to_owned()),
+        );
         advertise(c.netns(), "eth0", Some("2001:db8:66::"));
         assert_eq!(learnt_defaults(lab.host()), ["via fe80::66 dev plain0"], "{conf}");
         let global =

@@ -53,8 +53,8 @@ fn add_and_del_of_one_attachment(mode: Mode) {
 fn two_networks_of_one_container(mode: Mode) {
     let scene = Scene::new(mode);
     let ranges = json!([[{"subnet": "10.23.0.0/24"}], [{"subnet": "2001:db8:23::/64"}]]);
-    let more = json!({"name": "second", "bridge": {"name": "br1"}, "ipam": {"ranges": ranges}});
-    let second = merged(&Mode::NewBridge.conf(&scene.lab), &more);
+    let change = json!({"name": "second", "bridge": {"name": "br1"}, "ipam": {"ranges": ranges}});
+    let second = merged(&Mode::NewBridge.conf(&scene.lab), &change);
     for round in 0..5 {
         let both = |verb: &str| -> [Outcome; 2] {
             thread::scope(|scope| {
@@ -114,7 +114,7 @@ fn a_holder_of_the_lock_is_named(mode: Mode) {
     let calls = [scene.cni().call("ADD").of(&other, "eth0").conf(&scene.conf), scene.blind_del()];
     let running: Vec<_> = calls.into_iter().map(|call| call.spawn()).collect();
     for running in running {
-        let outcome = running.finish_within(Duration::from_secs(60));
+        let outcome = running.finish_within(Duration::from_mins(1));
         outcome.error().with_code(11).saying(&format!("process {}", holder.id()));
     }
     drop(holder.stdin.take());

@@ -38,7 +38,7 @@ fn unreadable_input_is_a_decoding_error(mode: Mode) {
     ];
     for verb in ["ADD", "DEL", "CHECK", "GC", "STATUS"] {
         for input in &inputs {
-            let outcome = scene.call(verb).stdin(input.clone()).spawn().finish_within(Duration::from_secs(60));
+            let outcome = scene.call(verb).stdin(input.clone()).spawn().finish_within(Duration::from_mins(1));
             let head = String::from_utf8_lossy(&input[..input.len().min(20)]).into_owned();
             let error = outcome.error();
             assert!([6, 7].contains(&error.code), "{verb} of {} bytes, {head:?}…: {error:?}", input.len());
@@ -71,9 +71,15 @@ fn extreme_names_work_or_are_refused(mode: Mode) {
         }
         scene.assert_restored(&format!("after ADD and DEL of {what}"));
     };
-    ids.iter().for_each(|id| with(id, "eth0", "n"));
-    ifnames.iter().for_each(|ifname| with("c1", ifname, "n"));
-    networks.iter().for_each(|network| with("c1", "eth0", network));
+    for id in &ids {
+        with(id, "eth0", "n");
+    }
+    for ifname in ifnames {
+        with("c1", ifname, "n");
+    }
+    for network in &networks {
+        with("c1", "eth0", network);
+    }
 }
 
 /// The runtime has died: nobody reads the result, and nobody will ever call DEL. Its end of stderr is gone too.

@@ -12,6 +12,7 @@ use crate::scene::{Mode, Scene};
 use crate::{both_modes, every_mode, once};
 
 every_mode! {
+    a_refusal_of_the_kernel_is_undone,
     a_full_disk_is_undone,
     no_ipv6_in_the_container_is_undone,
     a_namesake_link_is_undone,
@@ -28,6 +29,14 @@ both_modes! {
 once! {
     a_route_in_the_way_is_undone,
     a_route_in_the_way_in_a_table_of_its_own_is_undone,
+}
+
+/// The kernel refuses the container's very last route, on a host that did not forward before.
+fn a_refusal_of_the_kernel_is_undone(mode: Mode) {
+    let mut scene = Scene::not_forwarding(mode);
+    scene.conf["ipam"]["routes"] = json!([{"dst": "0.0.0.0/0"}, {"dst": "10.99.0.0/16", "gw": "224.0.0.5"}]);
+    let error = scene.call("ADD").run().error().with_code(100).saying("undone");
+    scene.assert_restored(&format!("after {error:?}"));
 }
 
 /// A disk that fills at any moment of an ADD.

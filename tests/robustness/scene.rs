@@ -4,9 +4,9 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::common::cni::{Call, Cni, NETWORK, Outcome, Plugin, RANGE_V4, RANGE_V6, merged, reference};
+use crate::common::cni::{Call, Cni, NETWORK, Outcome, Plugin, merged, reference};
 use crate::common::state::State;
-use crate::common::{Container, HOST_V4, HOST_V6, Lab, Netns, eventually};
+use crate::common::{Container, HOST_V4, HOST_V6, Lab, Netns};
 
 /// A way to attach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,8 +90,6 @@ pub(crate) struct Scene {
     pub(crate) conf: Value,
     /// The container.
     pub(crate) container: Container,
-    /// The values of [`FORWARDING`] in the beginning.
-    forwards: &'static str,
     before: World,
 }
 
@@ -103,15 +101,11 @@ impl Scene {
 
     /// A host that does not forward yet, so that ADD has more to undo.
     pub(crate) fn not_forwarding(mode: Mode) -> Self {
-        let scene = Self::with(mode, |lab, _| {
-            FORWARDING.iter().for_each(|key| lab.host().write_sysctl(key, "0"));
-        });
-        Self { forwards: "0", ..scene }
-    }
-
-    /// Turns off again what ADD has turned on and DEL leaves on: that it was off is known to ADD only.
-    pub(crate) fn reset_forwarding(&self) {
-        FORWARDING.iter().for_each(|key| self.lab.host().write_sysctl(key, self.forwards));
+        Self::with(mode, |lab, _| {
+            for key in FORWARDING {
+                lab.host().write_sysctl(key, "0");
+            }
+        })
     }
 
     /// A scene whose lab and container have been prepared before it is looked at.
@@ -127,7 +121,7 @@ impl Scene {
         }
         prepare(&lab, &container);
         let before = look(&lab, &container);
-        Self { mode, lab, conf, container, forwards: "1", before }
+        Self { mode, lab, conf, container, before }
     }
 
     /// springline in this scene.
@@ -204,14 +198,6 @@ impl Scene {
         added
     }
 
-    /// The host's end of the container's `eth0`.
-    pub(crate) fn host_link(&self) -> String {
-        let alias = format!("springline:{NETWORK}/{}/eth0", self.container.id);
-        let links = self.lab.host().ip_json("link show");
-        let link = links.iter().find(|link| link["ifalias"] == alias.as_str());
-        link.unwrap_or_else(|| panic!("no link {alias}"))["ifname"].as_str().expect("a name").to_owned()
-    }
-
     /// Another container in the same lab works, and leaves nothing: nobody was harmed.
     #[track_caller]
     pub(crate) fn assert_others_can_attach(&self) {
@@ -222,13 +208,6 @@ impl Scene {
             assert!(self.lab.host().ping(&address), "no answer from the other container's {address}");
         }
         self.cni().del(&self.conf, &other, "eth0").success();
-    }
-
-    /// Waits until nobody holds a file of the state directory locked any more.
-    pub(crate) fn wait_for_quiet(&self) {
-        eventually("nobody works any more", || {
-            fs::File::open(self.lab.state_dir().join("locks")).map_or(true, |dir| dir.try_lock().is_ok())
-        });
     }
 }
 
@@ -244,21 +223,12 @@ fn answers(from: &Netns, target: &str) -> bool {
     (0..3).any(|_| from.ping(target))
 }
 
-/// Whether an address is of the network's own ranges.
-pub(crate) fn is_of_the_ranges(address: &str) -> bool {
-    let start = |range: &str| range.split("0/").next().unwrap_or_default().trim_end_matches("/64").to_owned();
-    [RANGE_V4, RANGE_V6].iter().any(|range| address.starts_with(&start(range)))
-}
-
 fn look(lab: &Lab, container: &Container) -> World {
-    let sysctls = FORWARDING.map(|key| format!("{key} = {}", lab.host().read_sysctl(key)));
+    let values = lab.host().shell("cd /proc/sys && cat net/ipv4/ip_forward net/ipv6/conf/all/forwarding");
+    let sysctls = FORWARDING.iter().zip(values.lines()).map(|(key, value)| format!("{key} = {value}"));
     let names = ["stable", "host-local"].map(|dir| lab.dir().join(dir).join(NETWORK));
     let leases = names.iter().filter_map(|dir| fs::read_dir(dir).ok()).flatten().flatten();
     let leases = leases.map(|entry| entry.file_name().to_string_lossy().into_owned());
     let leases = leases.filter(|name| name.parse::<std::net::IpAddr>().is_ok()).map(|name| format!("lease {name}"));
-    World {
-        host: lab.host_state(),
-        container: container.netns().state(),
-        rest: sysctls.into_iter().chain(leases).collect(),
-    }
+    World { host: lab.host_state(), container: container.netns().state(), rest: sysctls.chain(leases).collect() }
 }

@@ -53,7 +53,7 @@ pub(crate) struct Traced {
     strace: Child,
     log: PathBuf,
     /// Kept open: strace goes on writing.
-    _said: BufReader<ChildStderr>,
+    said: BufReader<ChildStderr>,
 }
 
 /// Starts `call` with `faults` ahead of it.
@@ -75,20 +75,27 @@ pub(crate) fn start(lab: &Lab, call: Call, faults: &[Fault]) -> Traced {
     said.read_line(&mut line).expect("read what strace says");
     assert!(line.contains("attached"), "strace could not attach: {line}");
     running.close_stdin();
-    Traced { running, strace, log, _said: said }
+    Traced { running, strace, log, said }
 }
 
 impl Traced {
     /// Waits for the plugin's end, not for that of children that it left behind.
     #[track_caller]
     pub(crate) fn finish(self) -> Outcome {
-        self.running.finish_within(Duration::from_secs(60))
+        let Self { running, mut strace, log, said } = self;
+        let outcome = running.finish_within(Duration::from_mins(1));
+        std::thread::spawn(move || {
+            let _ = strace.wait();
+            let _ = fs::remove_file(log);
+            drop(said);
+        });
+        outcome
     }
 
     /// Waits for the end of all its processes too, and returns what they called.
     #[track_caller]
     pub(crate) fn finish_all(mut self) -> (Outcome, Log) {
-        let outcome = self.running.finish_within(Duration::from_secs(60));
+        let outcome = self.running.finish_within(Duration::from_mins(1));
         let end = Instant::now() + Duration::from_secs(20);
         while self.strace.try_wait().expect("wait for strace").is_none() {
             if Instant::now() > end {
