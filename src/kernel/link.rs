@@ -5,7 +5,7 @@ use std::os::fd::AsRawFd;
 use rtnetlink::packet_route::RouteNetlinkMessage as Message;
 use rtnetlink::packet_route::link::{
     AfSpecInet, AfSpecInet6, AfSpecUnspec, BridgePortState, In6AddrGenMode, InetDevConf, InfoBridgePort, InfoData,
-    InfoKind, InfoPortData, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, State,
+    InfoKind, InfoPortData, InfoVeth, LinkAttribute, LinkFlags, LinkHeader, LinkInfo, LinkMessage, State,
 };
 use rtnetlink::{LinkBridge, LinkBridgePort, LinkDummy, LinkMessageBuilder, LinkUnspec, LinkVeth};
 
@@ -42,7 +42,7 @@ pub(crate) fn create_bridge(bridge: &BridgeLink) -> Request {
         .address(bridge.mac.octets().to_vec())
         .mtu(bridge.mtu)
         .link_group(LINK_GROUP)
-        .set_header(rtnetlink::packet_route::link::LinkHeader::default())
+        .set_header(LinkHeader::default())
         .build();
     Request::create(Message::NewLink(message))
 }
@@ -51,10 +51,11 @@ pub(crate) fn create_bridge(bridge: &BridgeLink) -> Request {
 /// bridge without ports, which answers for its addresses just as well.
 pub(crate) async fn create_holder(endpoint: &Endpoint, holder: &Holder) -> Answer {
     let name = holder.name.as_str();
-    let dummy = LinkDummy::new(name).link_group(LINK_GROUP).build();
+    // The builders' own idea is to create these links up: too early for `addrgenmode none`.
+    let dummy = LinkDummy::new(name).link_group(LINK_GROUP).set_header(LinkHeader::default()).build();
     match endpoint.socket.request(Request::create(Message::NewLink(dummy))).await {
         Err(error) if error.is_unsupported() => {
-            let bridge = LinkBridge::new(name).link_group(LINK_GROUP);
+            let bridge = LinkBridge::new(name).link_group(LINK_GROUP).set_header(LinkHeader::default());
             endpoint.socket.request(Request::create(Message::NewLink(bridge.build()))).await?;
         }
         answer => drop(answer?),

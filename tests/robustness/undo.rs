@@ -50,6 +50,9 @@ fn a_failing_message_is_undone(mode: Mode) {
 
 /// The kernel has done what it was told, but its answer is lost.
 fn a_lost_answer_is_undone(mode: Mode) {
+    if mode == Mode::Delegated {
+        return; // the standard library receives too, from its child, and waits for that for ever if it cannot
+    }
     let errors = [("recvfrom", Error("ENOMEM"))];
     let points = faults(&Scene::new(mode), "ADD", &errors, false);
     sweep(points, 3, || Scene::new(mode), fails_whole_or_works);
@@ -85,7 +88,8 @@ fn an_undo_that_fails_too_says_so(mode: Mode) {
         ("sendto", Error("EPERM")),
         ("mkdir", Error("ENOSPC")),
     ];
-    let points = faults(&Scene::new(mode), "ADD", &errors, true);
+    let mut points = faults(&Scene::new(mode), "ADD", &errors, true);
+    points.retain(|fault| fault.syscall != "recvfrom" || mode != Mode::Delegated);
     sweep(points, 8, || Scene::new(mode), fails_whole_or_works);
 }
 
