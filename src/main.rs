@@ -16,7 +16,7 @@ fn main() -> ExitCode {
         return match env::var("CNI_COMMAND") {
             Ok(command) if !command.is_empty() => serve_cni(&command),
             _ => {
-                eprintln!("{}", cni::about());
+                complain(&cni::about());
                 ExitCode::SUCCESS
             }
         };
@@ -33,17 +33,29 @@ fn serve_cni(command: &str) -> ExitCode {
         cni::Reply { stdout: Some(cni::error_document(&error, Version::LATEST)), failed: true, unless_printed: None }
     });
     if let Some(document) = &reply.stdout
-        && let Err(error) = writeln!(io::stdout(), "{document}").and_then(|()| io::stdout().flush())
+        && let Err(error) = print(&format!("{document}\n"))
     {
-        eprintln!("springline: cannot write the result: {error}");
+        complain(&format!("springline: cannot write the result: {error}"));
         if let Some(key) = &reply.unless_printed
             && let Err(error) = cni::take_back(key)
         {
-            eprintln!("springline: cannot take {key} back: {error}");
+            complain(&format!("springline: cannot take {key} back: {error}"));
         }
         return ExitCode::FAILURE;
     }
     if reply.failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// One write, so that it is all or nothing.
+fn print(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}
+
+/// To stderr, which may be closed or full: `eprintln!` would panic.
+fn complain(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 fn what_panicked(panic: &(dyn Any + Send)) -> String {

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::say;
 use super::world::{self, Scratch, View};
 use crate::error::{Code, Coded, Error, Result};
-use crate::exec::{AttachRequest, Container, Engine};
+use crate::exec::{AttachRequest, Container, Engine, Today};
 use crate::front::with_runtime;
 use crate::ipam::Wishes;
 use crate::kernel::{Netns, ping};
@@ -59,7 +59,7 @@ async fn show(out: &mut impl Write, store: Store, scratch: &Scratch) -> Result<(
     title(out, "Detached")?;
     for guest in &guests {
         let begin = Instant::now();
-        engine.detach(&guest.key, None, &[]).await?;
+        engine.detach(&guest.key, Today::default()).await?;
         say(out, format!("{} detached in {}", guest.name, milliseconds(begin.elapsed())))?;
     }
     prove_nothing_is_left(out, &before, &(world::look_at(&engine.host).await?, scratch.files()), &guests).await

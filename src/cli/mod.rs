@@ -52,7 +52,7 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS, // `springline schema | head`
         Err(error) => {
-            eprintln!("springline: {error}");
+            let _ = writeln!(io::stderr(), "springline: {error}");
             ExitCode::FAILURE
         }
     }

@@ -1,7 +1,7 @@
 //! ADD: observe, choose addresses, plan, run; or undo.
 
 use super::run::Run;
-use super::{Container, Engine};
+use super::{Container, Engine, Today};
 use crate::error::{Code, Error, Result};
 use crate::ipam::{self, Delegate, Wishes};
 use crate::kernel::Netns;
@@ -176,8 +176,8 @@ impl Adding<'_> {
             );
             return Err(Error::new(Code::InvalidEnvironment, what).context(format!("attachment {key} exists already")));
         }
-        let host_link = self.attachment.host_link.clone();
-        if let Some(record) = self.engine.record_from_links(&key, &[host_link]).await? {
+        let today = Today { links: vec![self.attachment.host_link.clone()], ..Today::default() };
+        if let Some(record) = self.engine.lost_record(&key, &today).await? {
             let errors = self.engine.remove(&mut self.run, &record, None).await?;
             self.run.done.clear();
             self.run.lock()?;

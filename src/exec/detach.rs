@@ -1,5 +1,7 @@
 //! DEL: what record and facts show to be the attachment's, removed.
 
+use std::path::PathBuf;
+
 use super::Engine;
 use super::run::Run;
 use crate::error::Result;
@@ -8,24 +10,32 @@ use crate::kernel::LinkView;
 use crate::model::{AttachmentKey, HostLinkTemplate, IfName, Ipam, Lease};
 use crate::plan::{self, NetnsIdentity, Object, Phase, Record, Step, Veth};
 
+/// What a front knows today of an attachment that is to be removed, beside its record.
+#[derive(Debug, Default)]
+pub struct Today {
+    /// How it would call a delegated IPAM plugin now.
+    pub delegate: Option<Delegate>,
+    /// Links of the host that may be the attachment's, if its record has been lost.
+    pub links: Vec<IfName>,
+    /// Where the configuration keeps leases.
+    pub data_dir: Option<PathBuf>,
+}
+
 impl Engine {
     /// Removes an attachment. Whether anything was known of it.
-    ///
-    /// `delegate` is how the front would call a delegated IPAM plugin now. `candidates` are links of the host
-    /// that may be the attachment's, if its record has been lost.
-    pub async fn detach(&self, key: &AttachmentKey, delegate: Option<Delegate>, candidates: &[IfName]) -> Result<bool> {
+    pub async fn detach(&self, key: &AttachmentKey, today: Today) -> Result<bool> {
         let _key_lock = self.store.lock_attachment(key)?;
         let mut run = Run::new(self, key, None);
         run.lock()?;
         let record = match self.store.record(key) {
             Ok(Some(record)) => record,
-            Ok(None) => match self.record_from_links(key, candidates).await? {
+            Ok(None) => match self.lost_record(key, &today).await? {
                 Some(record) => record,
                 None => return Ok(false),
             },
-            Err(unreadable) => self.reconstruct(key).await.map_err(|_| unreadable)?,
+            Err(unreadable) => self.reconstruct(key, &today).await.map_err(|_| unreadable)?,
         };
-        let errors = self.remove(&mut run, &record, delegate).await?;
+        let errors = self.remove(&mut run, &record, today.delegate).await?;
         errors.into_iter().next().map_or(Ok(true), Err)
     }
 
@@ -42,22 +52,36 @@ impl Engine {
         Ok(run.run_all(&steps).await)
     }
 
-    /// A record for an attachment that has none any more, if one of the candidates or the link of the usual
-    /// name has its alias.
-    pub(super) async fn record_from_links(&self, key: &AttachmentKey, candidates: &[IfName]) -> Result<Option<Record>> {
+    /// A record for an attachment that has none any more, if there is a trace of it: a link with its alias
+    /// among those where it is likely to be, or a stake. (Leases alone are found when their range is full.)
+    pub(super) async fn lost_record(&self, key: &AttachmentKey, today: &Today) -> Result<Option<Record>> {
         let (container, ifname) = (key.container.as_str(), key.ifname.as_str());
         let usual = HostLinkTemplate::default().render(key.hash(""), container, ifname).ok();
-        let names: Vec<IfName> = candidates.iter().cloned().chain(usual).collect();
-        let (views, _) =
-            self.host.look_up(&names, &[]).await.map_err(|error| super::refused(&error, "look at the host"))?;
-        let ours = views.iter().flatten().find(|view| view.link.alias == Some(key.alias()));
-        Ok(ours
-            .and_then(|view| veth_of(view, key))
-            .map(|veth| self.bare_record(key, vec![Step::Add(Object::Veth(veth))])))
+        let names: Vec<IfName> = today.links.iter().cloned().chain(usual).collect();
+        let found = self.host.look_up(&names, &[]).await;
+        let (views, _) = found.map_err(|error| super::refused(&error, "look at the host"))?;
+        let has_link = views.iter().flatten().any(|view| view.link.alias == Some(key.alias()));
+        if !has_link && self.store.stakes_of(key)?.is_empty() {
+            return Ok(None);
+        }
+        self.reconstruct(key, today).await.map(Some)
     }
 
-    fn bare_record(&self, key: &AttachmentKey, steps: Vec<Step>) -> Record {
-        Record {
+    /// A record for an attachment whose own is lost or cannot be read: from aliases, leases and stakes, which
+    /// takes a look at all links and all leases of the network.
+    async fn reconstruct(&self, key: &AttachmentKey, today: &Today) -> Result<Record> {
+        let links = self.host.links(None).await.map_err(|error| super::refused(&error, "list the links"))?;
+        let mut steps = vec![Step::Add(Object::Record(key.clone()))];
+        let data_dir = today.data_dir.as_deref();
+        let elsewhere = if data_dir.is_some() { self.store.leases_of(&key.network, data_dir)? } else { Vec::new() };
+        let leases = self.store.leases_of(&key.network, None)?.into_iter().chain(elsewhere);
+        steps.extend(leases.filter(|(_, owner)| owner == key).map(|(lease, _)| Step::Add(Object::Lease(lease))));
+        steps.extend(self.store.stakes_of(key)?.into_iter().map(|shared| Step::Add(Object::Use(shared))));
+        let ours = links.iter().filter(|view| view.link.alias == Some(key.alias()));
+        steps.extend(ours.filter_map(|view| veth_of(view, key)).map(|veth| Step::Add(Object::Veth(veth))));
+        let delegation = today.delegate.as_ref().map(|delegate| delegate.delegation.clone());
+        steps.extend(delegation.iter().map(|delegation| Step::Add(Object::Delegation(delegation.plugin.clone()))));
+        Ok(Record {
             version: Record::VERSION,
             phase: Phase::Ready,
             key: key.clone(),
@@ -65,24 +89,8 @@ impl Engine {
             netns: NetnsIdentity { path: String::new(), cookie: 0 },
             steps,
             outcome: None,
-            delegation: None,
-        }
-    }
-
-    /// A record for an attachment whose own cannot be read: found by alias and lease, which takes a look at
-    /// all links and leases.
-    async fn reconstruct(&self, key: &AttachmentKey) -> Result<Record> {
-        let links = self.host.links(None).await.map_err(|error| super::refused(&error, "list the links"))?;
-        let alias = key.alias();
-        let ours = links.iter().filter(|view| view.link.alias.as_ref() == Some(&alias));
-        let mut steps = vec![Step::Add(Object::Record(key.clone()))];
-        for (lease, owner) in self.store.leases_of(&key.network, None)? {
-            if owner == *key {
-                steps.push(Step::Add(Object::Lease(lease)));
-            }
-        }
-        steps.extend(ours.filter_map(|view| veth_of(view, key)).map(|veth| Step::Add(Object::Veth(veth))));
-        Ok(self.bare_record(key, steps))
+            delegation,
+        })
     }
 
     /// Detaches attachments of the network that hold leases and are dead, so that a full range has room.

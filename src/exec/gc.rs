@@ -2,20 +2,25 @@
 
 use std::collections::BTreeSet;
 
-use super::Engine;
+use super::{Engine, Today};
 use crate::error::{Error, Result};
 use crate::model::{AttachmentKey, NetworkName};
 
 impl Engine {
     /// Removes the attachments of `network` that `valid` does not list, by container id and interface name.
-    /// Without a list, those are spared whose namespace is provably alive. Goes on after errors.
-    pub async fn collect(&self, network: &NetworkName, valid: Option<&BTreeSet<(String, String)>>) -> Result<()> {
+    /// `today` is what the front knows of each. Without a list, those are spared whose namespace is provably alive. Goes on after errors.
+    pub async fn collect(
+        &self,
+        network: &NetworkName,
+        valid: Option<&BTreeSet<(String, String)>>,
+        today: impl Fn(&AttachmentKey) -> Today,
+    ) -> Result<()> {
         let mut errors = Vec::new();
         for key in self.store.attachments_of(network)? {
             if self.is_valid(&key, valid) {
                 continue;
             }
-            if let Err(error) = self.detach(&key, None, &[]).await {
+            if let Err(error) = self.detach(&key, today(&key)).await {
                 errors.push(error.context(format!("remove stale attachment {key}")));
             }
         }

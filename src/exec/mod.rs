@@ -16,6 +16,7 @@ use std::fs;
 
 pub use attach::{AttachRequest, ReadDelegated};
 pub use check::Drift;
+pub use detach::Today;
 
 use crate::error::{Code, Coded, Error, Result};
 use crate::kernel::{Endpoint, KernelError, Netns, NetnsError};

@@ -10,7 +10,7 @@ use crate::error::{Code, Coded, Error, Result};
 use crate::ipam::Delegate;
 use crate::kernel::{self, Answer, Endpoint, KernelError, LinkView, Request};
 use crate::model::{AttachmentKey, IfName};
-use crate::plan::{BridgeLink, Holder, Object, Record, Setting, Side, Step};
+use crate::plan::{BridgeLink, Holder, Link, Object, Record, Setting, Side, Step};
 use crate::store::Lock;
 
 /// A run of steps for one attachment.
@@ -126,9 +126,7 @@ impl<'a> Run<'a> {
         let mut requests = Vec::new();
         for step in steps {
             requests.push(self.request(endpoint, step).map_err(|error| refused(&error, step))?);
-            if let Some((name, alias)) = created_link(step) {
-                requests.extend([kernel::set_alias(name, alias), kernel::get_link(name)]);
-            }
+            requests.extend(created_link(step).map(kernel::get_link));
         }
         let answers = endpoint.socket.batch(requests).await.map_err(|error| {
             // Nobody knows what the kernel has done: the undo looks for all of it.
@@ -148,17 +146,16 @@ impl<'a> Run<'a> {
         first_error.map_or(Ok(()), Err)
     }
 
-    /// One answer a step; two more, for its alias and its index, if it creates a link.
+    /// One answer a step; one more, for its index, if it creates a link.
     fn take_answers(&self, step: &Step, answers: &mut impl Iterator<Item = Answer>) -> Result<(), KernelError> {
         let lost = || Err(KernelError { errno: nix::libc::EPROTO, message: Some("no answer".into()) });
         let answer = answers.next().unwrap_or_else(lost);
         if created_link(step).is_none() {
             return answer.map(drop);
         }
-        let (alias, view) = (answers.next().unwrap_or_else(lost), answers.next().unwrap_or_else(lost));
+        let view = answers.next().unwrap_or_else(lost);
         answer?;
         self.learn(step, &LinkView::from_answer(view)?);
-        alias?;
         Ok(())
     }
 
@@ -187,6 +184,7 @@ impl<'a> Run<'a> {
             Step::Del(Object::Route(_, route)) => kernel::delete_route(index(&route.link)?, route)?,
             Step::Set(Setting::State { link, up, .. }) => kernel::set_state(index(link)?, *up),
             Step::Set(Setting::AddressGeneration { link, on, .. }) => kernel::set_address_generation(index(link)?, *on),
+            Step::Set(Setting::Alias { link, alias }) => kernel::set_alias(index(link)?, alias),
             Step::Set(Setting::StrictArp { link, .. }) => kernel::set_strict_arp(index(link)?),
             Step::Set(Setting::Port(port)) => kernel::set_port(index(&port.link)?, port),
             Step::Announce(link, mac) => kernel::set_mac(index(link)?, *mac),
@@ -196,6 +194,8 @@ impl<'a> Run<'a> {
 
     async fn run_alone(&mut self, step: &Step) -> Result<()> {
         let store = &self.engine.store;
+        // What fails half way (a full disk, a lost answer) may have had an effect: the undo looks for it.
+        self.done.push(step.clone());
         match step {
             Step::Add(Object::Record(_)) => match &self.record {
                 Some(record) => store.write_record(record)?,
@@ -214,9 +214,13 @@ impl<'a> Run<'a> {
                 };
                 found.map_err(|error| explain(step, &error))?;
             }
-            Step::Del(Object::Veth(veth)) => self.remove(step, &veth.host, &veth.alias).await?,
-            Step::Del(Object::Bridge(bridge)) => self.remove(step, &bridge.name, BridgeLink::ALIAS).await?,
-            Step::Del(Object::Holder(holder)) => self.remove(step, &holder.name, Holder::ALIAS).await?,
+            Step::Del(Object::Veth(veth)) => self.remove(step, &veth.host, |link| link.is_host_side(veth)).await?,
+            Step::Del(Object::Bridge(bridge)) => {
+                self.remove(step, &bridge.name, |link| link.is_ours(BridgeLink::ALIAS)).await?
+            }
+            Step::Del(Object::Holder(holder)) => {
+                self.remove(step, &holder.name, |link| link.is_ours(Holder::ALIAS)).await?
+            }
             Step::Set(Setting::Sysctl(sysctl)) => {
                 let endpoint = self.endpoint(sysctl.side)?;
                 match endpoint.sysctls.write(&sysctl.key, &sysctl.value) {
@@ -226,14 +230,13 @@ impl<'a> Run<'a> {
             }
             _ => return Err(Error::new(Code::Internal, format!("{step} is not to be done alone"))),
         }
-        self.done.push(step.clone());
         Ok(())
     }
 
-    async fn remove(&self, step: &Step, name: &IfName, alias: &str) -> Result<()> {
+    async fn remove(&self, step: &Step, name: &IfName, is_ours: impl Fn(&Link) -> bool) -> Result<()> {
         let index = match self.engine.host.index(name) {
             Some(index) => index,
-            None => match self.find_ours(name, alias).await.map_err(|error| explain(step, &error))? {
+            None => match self.find_ours(name, is_ours).await.map_err(|error| explain(step, &error))? {
                 Some(index) => index,
                 None => return Ok(()),
             },
@@ -245,9 +248,9 @@ impl<'a> Run<'a> {
     }
 
     /// The index of a link that we never heard of again after we asked for it.
-    async fn find_ours(&self, name: &IfName, alias: &str) -> Result<Option<u32>, KernelError> {
+    async fn find_ours(&self, name: &IfName, is_ours: impl Fn(&Link) -> bool) -> Result<Option<u32>, KernelError> {
         let (views, _) = self.engine.host.look_up(std::slice::from_ref(name), &[]).await?;
-        let ours = views.into_iter().flatten().find(|view| view.link.alias.as_deref() == Some(alias));
+        let ours = views.into_iter().flatten().find(|view| is_ours(&view.link));
         Ok(ours.map(|view| view.index))
     }
 
@@ -286,7 +289,9 @@ impl<'a> Run<'a> {
 
 fn channel(step: &Step) -> Channel {
     match step {
-        Step::Add(Object::Veth(_) | Object::Bridge(_)) | Step::Set(Setting::Port(_)) => Channel::Netlink(Side::Host),
+        Step::Add(Object::Veth(_) | Object::Bridge(_)) | Step::Set(Setting::Port(_) | Setting::Alias { .. }) => {
+            Channel::Netlink(Side::Host)
+        }
         Step::Add(Object::Address(side, _) | Object::Route(side, _))
         | Step::Del(Object::Address(side, _) | Object::Route(side, _))
         | Step::Set(
@@ -306,11 +311,11 @@ fn batch_length(steps: &[Step], side: Side) -> usize {
     steps[..run].iter().position(|step| created_link(step).is_some()).map_or(run, |at| at + 1)
 }
 
-/// The name and alias of the link that a step creates by one message among others.
-fn created_link(step: &Step) -> Option<(&IfName, &str)> {
+/// The name of the link that a step creates by one message among others.
+fn created_link(step: &Step) -> Option<&IfName> {
     match step {
-        Step::Add(Object::Veth(veth)) => Some((&veth.host, &veth.alias)),
-        Step::Add(Object::Bridge(bridge)) => Some((&bridge.name, BridgeLink::ALIAS)),
+        Step::Add(Object::Veth(veth)) => Some(&veth.host),
+        Step::Add(Object::Bridge(bridge)) => Some(&bridge.name),
         _ => None,
     }
 }

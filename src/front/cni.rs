@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::with_runtime;
 use crate::error::{Code, Coded, Error, Result};
-use crate::exec::{self, AttachRequest, Container, Engine};
+use crate::exec::{self, AttachRequest, Container, Engine, Today};
 use crate::ipam::{Delegate, DelegateContext, Wishes};
 use crate::kernel::Netns;
 use crate::model::{AttachmentKey, ContainerId, HostLinkTemplate, IfName};
@@ -64,7 +64,7 @@ pub fn error_document(error: &Error, version: Version) -> Value {
 
 /// Takes back an attachment whose result could not be printed.
 pub fn take_back(key: &AttachmentKey) -> Result<()> {
-    with_runtime(async { Engine::open(Store::open()?)?.detach(key, None, &[]).await.map(drop) })
+    with_runtime(async { Engine::open(Store::open()?)?.detach(key, Today::default()).await.map(drop) })
 }
 
 fn verb(command: &str, lookup: &dyn Fn(&str) -> Option<OsString>, version: &mut Version) -> Result<Reply> {
@@ -214,7 +214,7 @@ impl Call {
         let key = self.key()?;
         with_runtime(async {
             let engine = Engine::open(Store::open()?)?;
-            let known = engine.detach(&key, self.todays_delegate(&key), &self.links_of_the_host(&key)).await?;
+            let known = engine.detach(&key, self.today(&key)).await?;
             if !known {
                 self.refuse_own_netns()?;
             }
@@ -227,6 +227,16 @@ impl Call {
                 _ => Ok(()),
             }
         })
+    }
+
+    /// What we know of an attachment that is to be removed.
+    fn today(&self, key: &AttachmentKey) -> Today {
+        let data_dir = self.base.document.get("ipam").and_then(|ipam| ipam.get("dataDir")).and_then(Value::as_str);
+        Today {
+            delegate: self.todays_delegate(key),
+            links: self.links_of_the_host(key),
+            data_dir: data_dir.map(Into::into),
+        }
     }
 
     /// The delegate as the runtime would have it called now: with today's configuration and `prevResult`.
@@ -242,7 +252,7 @@ impl Call {
         let interfaces = parsed.map(|document| document.interfaces).unwrap_or_default().into_iter();
         let of_host = interfaces.filter(|interface| interface.sandbox.as_ref().is_none_or(String::is_empty));
         let named = of_host.filter_map(|interface| IfName::parse(&interface.name).ok());
-        let template = self.base.document.get("hostInterface").and_then(serde_json::Value::as_str);
+        let template = self.base.document.get("hostInterface").and_then(Value::as_str);
         let template = template.and_then(|template| HostLinkTemplate::parse(template).ok());
         let (container, ifname) = (key.container.as_str(), key.ifname.as_str());
         named.chain(template.and_then(|template| template.render(key.hash(""), container, ifname).ok())).collect()
@@ -263,8 +273,9 @@ impl Call {
             .base
             .valid_attachments()?
             .map(|list| list.into_iter().map(|entry| (entry.container, entry.ifname)).collect::<BTreeSet<_>>());
-        let collected =
-            with_runtime(async { Engine::open(Store::open()?)?.collect(&self.base.name, valid.as_ref()).await });
+        let collected = with_runtime(async {
+            Engine::open(Store::open()?)?.collect(&self.base.name, valid.as_ref(), |key| self.today(key)).await
+        });
         let forwarded = self.foreign_ipam().map_or(Ok(()), |plugin| self.forward(plugin, "GC"));
         collected.and(forwarded)
     }

@@ -56,18 +56,15 @@ pub(crate) async fn create_holder(endpoint: &Endpoint, holder: &Holder) -> Answe
     match endpoint.socket.request(Request::create(Message::NewLink(dummy))).await {
         Err(error) if error.is_unsupported() => {
             let bridge = LinkBridge::new(name).link_group(LINK_GROUP).set_header(LinkHeader::default());
-            endpoint.socket.request(Request::create(Message::NewLink(bridge.build()))).await?;
+            endpoint.socket.request(Request::create(Message::NewLink(bridge.build()))).await
         }
-        answer => drop(answer?),
+        answer => answer,
     }
-    endpoint.socket.request(set_alias(&holder.name, Holder::ALIAS)).await
 }
 
-/// Marks a link as ours. A message of its own: at creation the kernel passes over the alias
-/// (`rtnl_create_link()` in `net/core/rtnetlink.c` does not look at `IFLA_IFALIAS`). In the datagram of the
-/// creation, so that no signal can come between.
-pub(crate) fn set_alias(name: &IfName, alias: &str) -> Request {
-    Request::plain(Message::SetLink(LinkUnspec::new_with_name(name.as_str()).alias(alias).build()))
+/// Marks a link as ours. By its index: had somebody else just taken the name, this would mark theirs.
+pub(crate) fn set_alias(index: u32, alias: &str) -> Request {
+    Request::plain(Message::SetLink(LinkUnspec::new_with_index(index).alias(alias).build()))
 }
 
 /// Deletes a link.

@@ -42,6 +42,10 @@ impl std::error::Error for NetnsError {}
 impl Netns {
     /// Opens the namespace at `path`.
     pub fn open(path: &str) -> Result<Self, NetnsError> {
+        // A namespace looks like a plain file; to open a pipe would be to wait for its other end.
+        if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(NetnsError::Gone(format!("{path}: not a network namespace")));
+        }
         let inner = netns_rs::get_from_path(path).map_err(|error| match error {
             netns_rs::Error::OpenNsError(_, cause) => NetnsError::Gone(format!("{path}: {cause}")),
             other => NetnsError::Unusable(format!("{path}: {other}")),

@@ -54,6 +54,8 @@ pub async fn remove_link(endpoint: &Endpoint, name: &IfName, index: u32) -> Resu
     let refused = std::pin::pin!(refusal(&status));
     let outcome = match tokio::time::timeout(PATIENCE, future::select(notified, refused)).await {
         Ok(Either::Left(_)) => Ok(()),
+        // Agreed or not: the child may have been killed before it could ask.
+        Ok(Either::Right((Ok(()), _))) => Err(KernelError::of(Errno::EINTR, "whoever was to delete it is gone")),
         Ok(Either::Right((refused, _))) => refused,
         Err(_) => Err(KernelError::of(Errno::ETIMEDOUT, format!("no notification within {} s", PATIENCE.as_secs()))),
     };

@@ -30,6 +30,7 @@ pub(super) fn plan(builder: &mut Builder<'_>, attachment: &Attachment, bridge: &
         mac: attachment.mac,
         mtu,
     }));
+    builder.set(Setting::Alias { link: host.clone(), alias: key.alias() });
     builder.set(Setting::Port(Port { link: host.clone(), isolated: bridge.isolated, hairpin: bridge.hairpin }));
     if builder.facts.host_ipv6 {
         builder.set(Setting::AddressGeneration { side: Side::Host, link: host.clone(), on: false });
@@ -70,6 +71,7 @@ fn use_bridge(builder: &mut Builder<'_>, bridge: &Bridge, mtu: u32) -> Result<bo
         builder.claim(Shared::Bridge(name.clone()));
         let is_new = builder.facts.host_link(name).is_none();
         builder.add(Object::Bridge(BridgeLink { name: name.clone(), mac: bridge.mac, mtu }));
+        builder.set(Setting::Alias { link: name.clone(), alias: BridgeLink::ALIAS.to_owned() });
         if is_new && builder.facts.host_ipv6 {
             // A container may send router advertisements onto the bridge; they are not for the host.
             let sysctl =

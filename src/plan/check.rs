@@ -18,7 +18,9 @@ fn is_checked(step: &Step) -> bool {
     match step {
         Step::Add(object) => !matches!(object, Object::Record(_) | Object::Delegation(_)),
         Step::Set(Setting::Sysctl(sysctl)) => sysctl.side == Side::Host && !sysctl.precaution,
-        Step::Set(setting) => !matches!(setting, Setting::AddressGeneration { .. } | Setting::StrictArp { .. }),
+        Step::Set(setting) => {
+            !matches!(setting, Setting::AddressGeneration { .. } | Setting::StrictArp { .. } | Setting::Alias { .. })
+        }
         Step::Del(_) | Step::Await(_) | Step::Announce(..) => false,
     }
 }

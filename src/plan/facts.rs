@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::step::{BridgeLink, Holder, LinkAddress, Object, Route, Setting, Shared, Side, Step};
+use super::step::{LinkAddress, Object, Route, Setting, Shared, Side, Step};
 use crate::model::{AttachmentKey, IfName, LINK_GROUP, Mac, NetworkName};
 
 /// What is known of host, container and store.
@@ -128,10 +128,19 @@ impl Link {
         }
     }
 
-    /// Whether it is a shared link of ours: alias and group agree.
+    /// Whether it is a shared link of ours: the group agrees, and the alias, unless whoever made the link was
+    /// killed before it could be set.
     #[must_use]
     pub fn is_ours(&self, alias: &str) -> bool {
-        self.alias.as_deref() == Some(alias) && self.group == LINK_GROUP
+        self.group == LINK_GROUP && self.alias.as_deref().is_none_or(|there| there == alias)
+    }
+
+    /// Whether it is the host side of this very pair: by its alias, or if it was killed in the making, by the
+    /// group and a MAC that is made from the attachment's key.
+    #[must_use]
+    pub fn is_host_side(&self, veth: &super::Veth) -> bool {
+        let unfinished = self.alias.is_none() && self.group == LINK_GROUP && self.mac == Some(veth.host_mac);
+        unfinished || self.alias.as_ref() == Some(&veth.alias)
     }
 }
 
@@ -215,9 +224,7 @@ impl Facts {
             Object::Lease(lease) => self.leases.contains_key(&(lease.network.clone(), lease.address)),
             Object::Delegation(_) => self.delegated,
             Object::Use(shared) => self.users(shared).mine,
-            Object::Veth(veth) => {
-                self.host_link(&veth.host).is_some_and(|link| link.alias.as_ref() == Some(&veth.alias))
-            }
+            Object::Veth(veth) => self.host_link(&veth.host).is_some_and(|link| link.is_host_side(veth)),
             Object::Bridge(bridge) => self.host_link(&bridge.name).is_some_and(|link| link.kind == LinkKind::Bridge),
             Object::Holder(holder) => self.host_link(&holder.name).is_some(),
             Object::Address(side, wanted) => {
@@ -234,6 +241,9 @@ impl Facts {
             }
             Setting::AddressGeneration { side, link, on } => {
                 self.namespace(*side).links.get(link).is_some_and(|there| there.address_generation == *on)
+            }
+            Setting::Alias { link, alias } => {
+                self.host_link(link).is_some_and(|there| there.alias.as_ref() == Some(alias))
             }
             Setting::StrictArp { side, link } => {
                 self.namespace(*side).links.get(link).is_some_and(|there| there.strict_arp)
@@ -257,7 +267,7 @@ impl Facts {
                 let on = self.namespace(*side).links.get(link)?.address_generation;
                 Some(Setting::AddressGeneration { side: *side, link: link.clone(), on })
             }
-            Setting::StrictArp { .. } => None, // only ever set on a link that we made
+            Setting::StrictArp { .. } | Setting::Alias { .. } => None, // only ever set on a link that we made
             Setting::Port(port) => {
                 let (isolated, hairpin) = self.host_link(&port.link)?.port;
                 Some(Setting::Port(super::Port { link: port.link.clone(), isolated, hairpin }))
@@ -287,7 +297,6 @@ impl Facts {
             Object::Use(shared) => self.users.entry(shared.clone()).or_default().mine = true,
             Object::Veth(veth) => {
                 let mut host = Link::new(LinkKind::Veth, veth.host_mtu);
-                host.alias = Some(veth.alias.clone());
                 (host.mac, host.group, host.master) = (Some(veth.host_mac), LINK_GROUP, veth.bridge.clone());
                 self.host.links.insert(veth.host.clone(), host);
                 let mut peer = Link::new(LinkKind::Veth, veth.mtu);
@@ -297,13 +306,11 @@ impl Facts {
             Object::Bridge(bridge) => {
                 let mut link = Link::new(LinkKind::Bridge, bridge.mtu);
                 (link.mac, link.group) = (Some(bridge.mac), LINK_GROUP);
-                link.alias = Some(BridgeLink::ALIAS.to_owned());
                 self.host.links.insert(bridge.name.clone(), link);
             }
             Object::Holder(holder) => {
                 let mut link = Link::new(LinkKind::Dummy, 1500);
                 link.group = LINK_GROUP;
-                link.alias = Some(Holder::ALIAS.to_owned());
                 self.host.links.insert(holder.name.clone(), link);
             }
             Object::Address(side, address) => drop(self.namespace_mut(*side).addresses.insert(address.clone())),
@@ -348,6 +355,11 @@ impl Facts {
             Setting::AddressGeneration { side, link, on } => {
                 if let Some(link) = self.namespace_mut(*side).links.get_mut(link) {
                     link.address_generation = *on;
+                }
+            }
+            Setting::Alias { link, alias } => {
+                if let Some(link) = self.host.links.get_mut(link) {
+                    link.alias = Some(alias.clone());
                 }
             }
             Setting::StrictArp { side, link } => {

@@ -44,6 +44,7 @@ pub(super) fn plan(builder: &mut Builder<'_>, attachment: &Attachment, gateway: 
         mac: attachment.mac,
         mtu,
     }));
+    builder.set(Setting::Alias { link: host.clone(), alias: attachment.key.alias() });
     if builder.facts.host_ipv6 {
         // Before the link is up: a container's router advertisement would become the host's default route.
         let sysctl = Sysctl::ipv6(Side::Host, host, "accept_ra", "0").precaution(forwarding::forwards_ipv6(builder));
@@ -72,6 +73,7 @@ fn hold_shared_address(builder: &mut Builder<'_>, address: Ipv4Addr) -> Result<(
     let is_new = builder.facts.host_link(&name).is_none();
     builder.claim(Shared::Holder(name.clone()));
     builder.add(Object::Holder(Holder { name: name.clone() }));
+    builder.set(Setting::Alias { link: name.clone(), alias: Holder::ALIAS.to_owned() });
     if is_new && builder.facts.host_ipv6 {
         // It holds one address and nothing else: none of its own making, which a routing daemon would announce.
         builder.set(Setting::AddressGeneration { side: Side::Host, link: name.clone(), on: false });

@@ -40,7 +40,7 @@ fn show_object(f: &mut fmt::Formatter<'_>, object: &Object, verb: &str) -> fmt::
         Object::Veth(veth) => show_veth(f, veth, verb),
         Object::Bridge(bridge) => show_bridge(f, bridge, verb),
         Object::Holder(Holder { name }) if verb == "add" => {
-            write!(f, "ip link add {name} alias {} group {LINK_GROUP} type dummy  # or a bridge", Holder::ALIAS)
+            write!(f, "ip link add {name} group {LINK_GROUP} type dummy  # or a bridge")
         }
         Object::Holder(Holder { name }) => write!(f, "ip link {verb} {name}"),
         Object::Address(side, address) => write!(f, "{}ip address {verb} {address}", prefix(*side)),
@@ -52,8 +52,8 @@ fn show_veth(f: &mut fmt::Formatter<'_>, veth: &Veth, verb: &str) -> fmt::Result
     if verb != "add" {
         return write!(f, "ip link {verb} {}", veth.host);
     }
-    let Veth { host, host_mac, host_mtu, alias, bridge, peer, mac, mtu } = veth;
-    write!(f, "ip link add {host} address {host_mac} mtu {host_mtu} alias {alias} group {LINK_GROUP}")?;
+    let Veth { host, host_mac, host_mtu, alias: _, bridge, peer, mac, mtu } = veth;
+    write!(f, "ip link add {host} address {host_mac} mtu {host_mtu} group {LINK_GROUP}")?;
     if let Some(bridge) = bridge {
         write!(f, " master {bridge}")?;
     }
@@ -65,7 +65,7 @@ fn show_bridge(f: &mut fmt::Formatter<'_>, bridge: &BridgeLink, verb: &str) -> f
     if verb != "add" {
         return write!(f, "ip link {verb} {name}");
     }
-    write!(f, "ip link add {name} address {mac} mtu {mtu} alias {} group {LINK_GROUP} type bridge", BridgeLink::ALIAS)
+    write!(f, "ip link add {name} address {mac} mtu {mtu} group {LINK_GROUP} type bridge")
 }
 
 impl fmt::Display for Shared {
@@ -146,6 +146,7 @@ fn show_setting(f: &mut fmt::Formatter<'_>, setting: &Setting) -> fmt::Result {
         Setting::AddressGeneration { side, link, on } => {
             write!(f, "{}ip link set dev {link} addrgenmode {}", prefix(*side), if *on { "eui64" } else { "none" })
         }
+        Setting::Alias { link, alias } => write!(f, "ip link set dev {link} alias {alias}"),
         Setting::StrictArp { side, link } => {
             let conf = format!("net/ipv4/conf/{link}");
             write!(f, "{}sysctl -w {conf}/arp_ignore=1 {conf}/arp_announce=2 {conf}/arp_notify=1", prefix(*side))

@@ -99,6 +99,14 @@ pub enum Setting {
         /// Off is `addrgenmode none`.
         on: bool,
     },
+    /// A link's alias, by which it is known as ours. Not part of the link's creation: there the kernel passes
+    /// over it (`rtnl_create_link()` in `net/core/rtnetlink.c`).
+    Alias {
+        /// The link, on the host.
+        link: IfName,
+        /// The alias.
+        alias: String,
+    },
     /// ARP for the link's own addresses only (`arp_ignore=1`, `arp_announce=2`), announced when the link comes
     /// up (`arp_notify=1`). Two interfaces of one container on one bridge would else answer for each other,
     /// and leave their neighbours with a MAC that goes when the other one does. By netlink
@@ -329,6 +337,7 @@ impl Step {
                 Setting::State { side, link, .. }
                 | Setting::AddressGeneration { side, link, .. }
                 | Setting::StrictArp { side, link } => Some((*side, link.as_str())),
+                Setting::Alias { link, .. } => Some((Side::Host, link.as_str())),
                 Setting::Port(port) => Some((Side::Host, port.link.as_str())),
                 Setting::Sysctl(sysctl) => sysctl.link().map(|link| (sysctl.side, link)),
             },

@@ -6,14 +6,16 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::{fs, io};
 
-/// How the names of unfinished files begin; a process that was killed may leave one.
-pub(super) const TEMPORARY: &str = ".tmp-";
+/// The name of an unfinished file. All writes are made under the state lock, so one name will do, and what a
+/// killed process left under it is overwritten by the next.
+pub(super) const UNFINISHED: &str = ".unfinished";
 
-/// Replaces `path` with `bytes`: whoever reads it sees the old content or the new, never a part, and a full
-/// disk leaves the old one. `durable` adds the fsyncs without which a power cut may leave an empty file.
-pub(super) fn replace(path: &Path, bytes: &[u8], durable: bool) -> io::Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = path.with_file_name(format!("{TEMPORARY}{}-{name}", std::process::id()));
+/// Replaces `path` with `bytes`, by way of the folder `staging` on the same file system: whoever reads it sees
+/// the old content or the new, never a part, and a full disk leaves the old one. `durable` adds the fsyncs
+/// without which a power cut may leave an empty file.
+pub(super) fn replace(path: &Path, bytes: &[u8], staging: &Path, durable: bool) -> io::Result<()> {
+    let temporary = staging.join(UNFINISHED);
+    let _ = fs::remove_file(&temporary);
     let written = write_new(&temporary, bytes, durable).and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
         let _ = fs::remove_file(&temporary);

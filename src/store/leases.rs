@@ -70,7 +70,8 @@ impl Store {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match self.lease_owner(lease)? {
                 Some(holder) if holder != *owner => return Err(leased(lease, &holder)),
-                _ => atomic::replace(&path, &bytes, durable).coded(Code::Io, doing)?,
+                _ => atomic::replace(&path, &bytes, path.parent().unwrap_or(&self.root), durable)
+                    .coded(Code::Io, doing)?,
             },
             Err(error) => return Err(error).coded(Code::Io, doing),
         }
@@ -97,7 +98,8 @@ impl Store {
             return remove_optional(&path).map(drop);
         }
         let text: String = addresses.iter().map(|address| format!("{address}\n")).collect();
-        atomic::replace(&path, text.as_bytes(), true).coded(Code::Io, || format!("write {}", path.display()))
+        atomic::replace(&path, text.as_bytes(), path.parent().unwrap_or(&self.root), true)
+            .coded(Code::Io, || format!("write {}", path.display()))
     }
 
     /// Gives an address back, if it is still `owner`'s.

@@ -49,6 +49,8 @@ impl Store {
             Err(TryLockError::WouldBlock) => Err(Refused::Busy(holder_of(&file))),
             Err(TryLockError::Error(error)) => Err(Refused::Failed(error)),
         })?;
+        // What a killed process left unfinished is nobody's now.
+        let _ = fs::remove_file(self.root.join(super::atomic::UNFINISHED));
         Ok(Lock::State(file))
     }
 

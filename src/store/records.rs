@@ -20,7 +20,9 @@ impl Store {
     pub fn record(&self, key: &AttachmentKey) -> Result<Option<Record>> {
         let path = self.record_path(key);
         let Some(bytes) = read_optional(&path)? else { return Ok(None) };
-        serde_json::from_slice(&bytes).map(Some).coded(Code::Io, || format!("record {} cannot be read", path.display()))
+        let record = serde_json::from_slice(&bytes).map(Some);
+        let doing = || format!("record {} cannot be read", path.display());
+        record.coded(Code::Io, doing).map_err(|error| error.hint("DEL removes what can be found without it"))
     }
 
     /// Writes or replaces a record.
@@ -30,7 +32,7 @@ impl Store {
             self.make_dir(dir)?;
         }
         let bytes = serde_json::to_vec(record).coded(Code::Internal, || "encode record")?;
-        atomic::replace(&path, &bytes, false).coded(Code::Io, || format!("write record {}", path.display()))
+        atomic::replace(&path, &bytes, &self.root, false).coded(Code::Io, || format!("write record {}", path.display()))
     }
 
     /// Says in the record that ADD has succeeded: one write of five bytes, which happens or does not.
@@ -50,25 +52,10 @@ impl Store {
     pub fn remove_record(&self, key: &AttachmentKey) -> Result<()> {
         let path = self.record_path(key);
         remove_optional(&path)?;
-        Self::sweep(&path);
         for dir in path.ancestors().skip(1).take(2) {
             let _ = fs::remove_dir(dir); // refuses to if another interface or container is there
         }
         Ok(())
-    }
-
-    /// Removes what a killed process left of this record's own temporary files.
-    fn sweep(path: &std::path::Path) {
-        let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else { return };
-        let name = format!("-{}", name.to_string_lossy());
-        let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-        for entry in entries {
-            let file = entry.file_name();
-            let file = file.to_string_lossy();
-            if file.starts_with(atomic::TEMPORARY) && file.ends_with(&name) {
-                let _ = fs::remove_file(entry.path());
-            }
-        }
     }
 
     /// The keys of all records of a network.

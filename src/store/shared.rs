@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::{Store, atomic, names_in, remove_optional};
 use crate::error::{Code, Coded, Result};
-use crate::model::AttachmentKey;
+use crate::model::{AttachmentKey, IfName};
 use crate::plan::{Shared, Users};
 
 impl Store {
@@ -26,12 +26,20 @@ impl Store {
         Ok(Users { mine: stakes.contains(&own), others: stakes.iter().any(|stake| *stake != own) })
     }
 
+    /// All stakes of an attachment, found by looking into every shared object's folder.
+    pub fn stakes_of(&self, key: &AttachmentKey) -> Result<Vec<Shared>> {
+        let own = stake_name(key);
+        let shared = self.root.join("shared");
+        let names = names_in(&shared)?.into_iter().filter(|name| shared.join(name).join(&own).exists());
+        Ok(names.filter_map(|name| parse(&name)).collect())
+    }
+
     /// Takes a stake.
     pub fn add_use(&self, shared: &Shared, key: &AttachmentKey) -> Result<()> {
         let dir = self.shared_dir(shared);
         self.make_dir(&dir)?;
         let path = dir.join(stake_name(key));
-        atomic::replace(&path, key.to_string().as_bytes(), false)
+        atomic::replace(&path, key.to_string().as_bytes(), &self.root, false)
             .coded(Code::Io, || format!("write {}", path.display()))
     }
 
@@ -44,6 +52,21 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// The shared object that a folder's name stands for; see [`Store::shared_dir`].
+fn parse(name: &str) -> Option<Shared> {
+    let (kind, rest) = name.split_once('-')?;
+    let link = |text: &str| IfName::parse(text).ok();
+    Some(match kind {
+        "bridge" => Shared::Bridge(link(rest)?),
+        "holder" => Shared::Holder(link(rest)?),
+        "address" => {
+            let (name, net) = rest.rsplit_once('-')?; // a link's name may contain '-', an address does not
+            Shared::Address(link(name)?, net.replace('_', "/").parse().ok()?)
+        }
+        _ => return None,
+    })
 }
 
 fn stake_name(key: &AttachmentKey) -> String {

@@ -1,13 +1,12 @@
 //! Ready at return: no address that is still being tested, and no first packet that is lost.
 
-use std::path::Path;
 use std::process::{Child, Stdio};
 use std::thread;
 
 use serde_json::{Value, json};
 
 use crate::advertiser::{advertise, advertise_until, can_advertise, learnt_defaults};
-use crate::common::{Container, HOST_V4, HOST_V6, Lab, Netns, text_of, tool};
+use crate::common::{HOST_V4, HOST_V6, Lab, Netns, text_of, tool};
 use crate::support::{Attached, Family, bridged, give, with_addresses, with_ranges};
 
 const RANGES: [&str; 2] = ["10.22.0.0/24", "2001:db8:22::/64"];
@@ -156,32 +155,6 @@ fn first_packets_interconnect() {
 #[test]
 fn first_packets_bridged() {
     assert_first_packets(&bridged(&RANGES, &json!({})));
-}
-
-/// The container's own process speaks as soon as its namespace has a default route, before the runtime has even read
-/// the result: it is answered as well.
-#[test]
-fn first_packets_before_the_end_of_add() {
-    for conf in [with_ranges(&RANGES, &json!({})), bridged(&RANGES, &json!({}))] {
-        let lab = Lab::new();
-        for round in 0..10 {
-            let c = lab.container("c");
-            let mut waiting = wait_and_ping(&c);
-            let attached = Attached::new(&lab, &conf, &c);
-            assert!(waiting.wait().expect("wait for the container").success(), "round {round}: {}", conf["mode"]);
-            attached.detach();
-        }
-    }
-}
-
-/// A process in the container that waits for its routes and pings the host in both families.
-fn wait_and_ping(container: &Container) -> Child {
-    let (ip, ping) = (tool("ip"), tool("ping"));
-    let routes = format!("{0} route show default | grep -q . && {0} -6 route show default | grep -q .", ip.display());
-    let pings = format!("{0} -n -q -c1 -W2 {HOST_V4} && {0} -n -q -c1 -W2 {HOST_V6}", ping.display());
-    let line = format!("i=0; until {routes}; do i=$((i+1)); [ $i -lt 5000 ] || exit 1; done; {pings}");
-    let mut command = container.netns().command(Path::new("/bin/sh"));
-    command.args(["-c", &line]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("run a shell")
 }
 
 /// A container that sends router advertisements does not become its host's router, whatever its kind; over a plain

@@ -84,7 +84,9 @@ fn turned(setting: &Setting) -> Setting {
         Setting::State { up, .. } => *up = !*up,
         Setting::Port(port) => port.isolated = !port.isolated,
         Setting::Sysctl(sysctl) => sysctl.value = "9".into(),
-        Setting::AddressGeneration { .. } | Setting::StrictArp { .. } => unreachable!("not looked at"),
+        Setting::AddressGeneration { .. } | Setting::StrictArp { .. } | Setting::Alias { .. } => {
+            unreachable!("not looked at")
+        }
     }
     turned
 }

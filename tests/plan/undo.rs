@@ -83,7 +83,9 @@ fn is_new_link(step: &Step) -> bool {
 
 fn netlink_side(step: &Step) -> Option<Side> {
     match step {
-        Step::Add(Object::Veth(_) | Object::Bridge(_)) | Step::Set(Setting::Port(_)) => Some(Side::Host),
+        Step::Add(Object::Veth(_) | Object::Bridge(_)) | Step::Set(Setting::Port(_) | Setting::Alias { .. }) => {
+            Some(Side::Host)
+        }
         Step::Add(Object::Address(side, _) | Object::Route(side, _))
         | Step::Set(
             Setting::State { side, .. } | Setting::AddressGeneration { side, .. } | Setting::StrictArp { side, .. },
