@@ -15,6 +15,7 @@ impl Engine {
         valid: Option<&BTreeSet<(String, String)>>,
         today: impl Fn(&AttachmentKey) -> Today,
     ) -> Result<()> {
+        drop(self.store.lock()?); // clears away what a killed process left unfinished, also if nothing is stale
         let mut errors = Vec::new();
         for key in self.store.attachments_of(network)? {
             if self.is_valid(&key, valid) {

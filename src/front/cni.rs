@@ -239,6 +239,12 @@ impl Call {
         }
     }
 
+    /// The same for GC, which is about no attachment: a delegate is called as it was at ADD, if that is known.
+    fn today_for_gc(&self, key: &AttachmentKey) -> Today {
+        let delegate = self.foreign_ipam().map(|plugin| self.delegate(plugin, DelegateContext::Network));
+        Today { delegate, ..self.today(key) }
+    }
+
     /// The delegate as the runtime would have it called now: with today's configuration and `prevResult`.
     fn todays_delegate(&self, key: &AttachmentKey) -> Option<Delegate> {
         let context = DelegateContext::Attachment(key.clone(), self.env.netns.clone());
@@ -274,7 +280,7 @@ impl Call {
             .valid_attachments()?
             .map(|list| list.into_iter().map(|entry| (entry.container, entry.ifname)).collect::<BTreeSet<_>>());
         let collected = with_runtime(async {
-            Engine::open(Store::open()?)?.collect(&self.base.name, valid.as_ref(), |key| self.today(key)).await
+            Engine::open(Store::open()?)?.collect(&self.base.name, valid.as_ref(), |key| self.today_for_gc(key)).await
         });
         let forwarded = self.foreign_ipam().map_or(Ok(()), |plugin| self.forward(plugin, "GC"));
         collected.and(forwarded)

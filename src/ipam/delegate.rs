@@ -44,12 +44,13 @@ struct Failure {
 }
 
 impl Delegate {
-    /// The delegate of a recorded attachment: as the caller has it today if it is the same plugin, else as it
-    /// was when it was called first.
+    /// The delegate of a recorded attachment: as the caller has it today, if the call is about this attachment
+    /// and the plugin is the same; else as it was when it was called first.
     #[must_use]
     pub fn of(record: &Record, today: Option<Self>) -> Option<Self> {
         let recorded = record.delegation.as_ref()?;
-        let same = today.filter(|today| today.delegation.plugin == recorded.plugin);
+        let about_it = |today: &Self| matches!(today.context, DelegateContext::Attachment(..));
+        let same = today.filter(|today| about_it(today) && today.delegation.plugin == recorded.plugin);
         let context = || DelegateContext::Attachment(record.key.clone(), record.netns.path.clone());
         Some(same.unwrap_or_else(|| Self { delegation: recorded.clone(), context: context() }))
     }

@@ -49,7 +49,11 @@ fn gc_works_with_a_damaged_record(mode: Mode) {
     scene.attach();
     fs::write(record(&scene), "garbage").expect("damage the record");
     let outcome = scene.sweeping_gc().run();
-    assert!(outcome.status.success() || mode == Mode::Delegated, "{:?}", outcome.error());
+    // A delegate that does not know the version that GC needs keeps its lease, and the record says so until DEL.
+    if !outcome.status.success() {
+        assert_eq!(mode, Mode::Delegated, "{:?}", outcome.error());
+        scene.blind_del().run().silent();
+    }
     scene.assert_restored("after a GC that met a damaged record");
 }
 

@@ -21,6 +21,8 @@ pub(crate) enum Effect {
     Error(&'static str),
     /// It is not done, and the process is killed.
     Kill,
+    /// It is done, and returns two seconds later.
+    Late,
 }
 
 /// One piece of bad luck.
@@ -42,6 +44,7 @@ impl Fault {
         let what = match effect {
             Effect::Error(errno) => format!("error={errno}"),
             Effect::Kill => "signal=KILL".to_owned(),
+            Effect::Late => "delay_exit=2000000".to_owned(),
         };
         format!("inject={syscall}:{what}:when={when}{}", if and_later { "+" } else { "" })
     }
