@@ -216,10 +216,10 @@ impl<'a> Run<'a> {
             }
             Step::Del(Object::Veth(veth)) => self.remove(step, &veth.host, |link| link.is_host_side(veth)).await?,
             Step::Del(Object::Bridge(bridge)) => {
-                self.remove(step, &bridge.name, |link| link.is_ours(BridgeLink::ALIAS)).await?
+                self.remove(step, &bridge.name, |link| link.is_ours(BridgeLink::ALIAS)).await?;
             }
             Step::Del(Object::Holder(holder)) => {
-                self.remove(step, &holder.name, |link| link.is_ours(Holder::ALIAS)).await?
+                self.remove(step, &holder.name, |link| link.is_ours(Holder::ALIAS)).await?;
             }
             Step::Set(Setting::Sysctl(sysctl)) => {
                 let endpoint = self.endpoint(sysctl.side)?;

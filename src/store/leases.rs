@@ -97,7 +97,8 @@ impl Store {
         if addresses.is_empty() {
             return remove_optional(&path).map(drop);
         }
-        let text: String = addresses.iter().map(|address| format!("{address}\n")).collect();
+        let lines: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        let text = lines.join("\n") + "\n";
         atomic::replace(&path, text.as_bytes(), path.parent().unwrap_or(&self.root), true)
             .coded(Code::Io, || format!("write {}", path.display()))
     }
