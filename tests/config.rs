@@ -6,7 +6,7 @@ use proptest::sample::{Index, select};
 use serde_json::{Map, Value, json};
 use springline::error::{Code, Error, Result};
 use springline::model::{Ipam, Mtu, Network};
-use springline::wire::cni::config::Base;
+use springline::wire::cni::base::Base;
 use springline::wire::cni::env::Verb;
 use springline::wire::cni::request::{self, Asked};
 use springline::wire::cni::{Config, RuntimeConfig};

@@ -15,7 +15,7 @@ use crate::ipam::Wishes;
 use crate::kernel::{Netns, ping};
 use crate::model::{AttachmentKey, Family, Outcome};
 use crate::store::Store;
-use crate::wire::cni::config::Base;
+use crate::wire::cni::base::Base;
 use crate::wire::cni::env::Verb;
 use crate::wire::cni::{Config, ResultDocument, RuntimeConfig, Version, request};
 

@@ -16,7 +16,7 @@ use crate::kernel::Netns;
 use crate::model::{AttachmentKey, ContainerId, HostLinkTemplate, IfName};
 use crate::plan::Delegation;
 use crate::store::Store;
-use crate::wire::cni::config::Base;
+use crate::wire::cni::base::Base;
 use crate::wire::cni::env::{Environment, Verb};
 use crate::wire::cni::{Config, ResultDocument, Version, request};
 

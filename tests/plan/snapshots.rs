@@ -16,7 +16,7 @@ use springline::model::{
     Address, Attachment, AttachmentKey, ContainerId, IfName, Ipam, Lease, Mode, Outcome, RangeSet,
 };
 use springline::plan::{self, Facts, Object, Plan, Step};
-use springline::wire::cni::config::Base;
+use springline::wire::cni::base::Base;
 use springline::wire::cni::env::Verb;
 use springline::wire::cni::{Config, ResultDocument, Version, request};
 

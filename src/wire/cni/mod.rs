@@ -1,6 +1,7 @@
 //! CNI: configuration, environment and results, for every version of the specification up to 1.1.0.
 
 mod args;
+pub mod base;
 pub mod config;
 pub mod env;
 mod forgiving;
@@ -12,6 +13,7 @@ mod unknown;
 pub mod version;
 
 pub use args::Args;
+pub use base::Base;
 pub use config::{Config, RuntimeConfig};
 pub use result::ResultDocument;
 pub use version::Version;
