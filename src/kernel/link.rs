@@ -4,8 +4,9 @@ use std::os::fd::AsRawFd;
 
 use rtnetlink::packet_route::RouteNetlinkMessage as Message;
 use rtnetlink::packet_route::link::{
-    AfSpecInet, AfSpecInet6, AfSpecUnspec, BridgePortState, In6AddrGenMode, InetDevConf, InfoBridgePort, InfoData,
-    InfoKind, InfoPortData, InfoVeth, LinkAttribute, LinkFlags, LinkHeader, LinkInfo, LinkMessage, State,
+    AfSpecInet, AfSpecInet6, AfSpecUnspec, BridgePortState, BridgeStpState, In6AddrGenMode, InetDevConf, InfoBridge,
+    InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoVeth, LinkAttribute, LinkFlags, LinkHeader, LinkInfo,
+    LinkMessage, State,
 };
 use rtnetlink::{LinkBridge, LinkBridgePort, LinkDummy, LinkMessageBuilder, LinkUnspec, LinkVeth};
 
@@ -165,6 +166,7 @@ impl LinkView {
 
     fn read_attributes(&mut self, message: &LinkMessage) {
         let link = &mut self.link;
+        let mut spans_tree = false;
         for attribute in &message.attributes {
             match attribute {
                 LinkAttribute::Address(bytes) => link.mac = Mac::from_kernel(bytes),
@@ -180,12 +182,21 @@ impl LinkView {
                 LinkAttribute::LinkInfo(infos) => {
                     read_infos(link, infos);
                     self.carrier &= !is_disabled_port(infos);
+                    spans_tree |= has_stp(infos);
                 }
                 LinkAttribute::AfSpecUnspec(specs) => read_specs(link, specs),
                 _ => {}
             }
         }
+        // Its carrier is that of ports which forward, and with the protocol on that takes half a minute.
+        self.carrier |= spans_tree;
     }
+}
+
+/// Whether it is a bridge with the spanning tree protocol on.
+fn has_stp(infos: &[LinkInfo]) -> bool {
+    let is_on = |info: &InfoBridge| matches!(info, InfoBridge::StpState(state) if *state != BridgeStpState::Disabled);
+    infos.iter().any(|info| matches!(info, LinkInfo::Data(InfoData::Bridge(settings)) if settings.iter().any(is_on)))
 }
 
 /// Whether it is a bridge port that takes no packets. With STP, a port that listens or learns is on its way;

@@ -179,6 +179,17 @@ fn mtu_of_an_empty_bridge() {
     assert_eq!(lab.host().link("br0").expect("the bridge")["mtu"], 9000);
 }
 
+/// With the spanning tree protocol on, a bridge has no carrier for half a minute: that is not waited for.
+#[test]
+fn spanning_tree_is_not_waited_for() {
+    let lab = Lab::new();
+    lab.host().ip("link add br0 type bridge stp_state 1");
+    lab.host().ip("link set br0 up");
+    let c = lab.container("c");
+    let attached = Attached::new(&lab, &bridged(&["10.22.0.0/24"], &json!({})), &c);
+    assert_eq!(attached.inside()["operstate"], "UP");
+}
+
 /// On a bridge of springline's own likewise: the second container's MTU is not everybody's.
 #[test]
 fn mtu_of_an_own_bridge() {
