@@ -116,10 +116,11 @@ fn failure(plugin: &str, verb: &str, stdout: &[u8], status: std::process::ExitSt
 }
 
 impl Error {
-    /// Whether a delegate is merely too old for a verb: it does not know it, or not the version that has it.
+    /// Whether a delegate is merely too old for a verb that is about no container: it does not know it, or not
+    /// the version that has it, or asks for the container's id (`host-local` 1.1, code 3).
     #[must_use]
     pub fn is_unknown_verb(&self) -> bool {
-        self.code == Code::IncompatibleVersion
+        matches!(self.code, Code::IncompatibleVersion | Code::UnknownContainer)
             || (self.code == Code::InvalidEnvironment && self.details().contains("unknown CNI_COMMAND"))
     }
 }

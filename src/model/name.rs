@@ -93,6 +93,9 @@ fn check_ifname(value: &str) -> Result<(), &'static str> {
     if value == "." || value == ".." {
         return Err("is . or ..");
     }
+    if value == "all" || value == "default" {
+        return Err("is the kernel's name for the settings of all links");
+    }
     if value.contains('%') {
         return Err("contains '%', which the kernel expands as a template");
     }
@@ -180,7 +183,8 @@ mod tests {
         for good in ["eth0", "a", "fifteen-bytes15", "é"] {
             assert!(IfName::parse(good).is_ok(), "{good}");
         }
-        for bad in ["", ".", "..", "a/b", "a:b", "a b", "a\u{a0}b", "e%d", "sixteen-bytes-16", "a\n"] {
+        for bad in ["", ".", "..", "a/b", "a:b", "a b", "a\u{a0}b", "e%d", "all", "default", "sixteen-bytes-16", "a\n"]
+        {
             assert!(IfName::parse(bad).is_err(), "{bad:?}");
         }
     }
