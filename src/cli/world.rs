@@ -12,7 +12,7 @@ use crate::error::{Code, Coded, Error, Result};
 use crate::exec::{Container, Engine};
 use crate::kernel::{self, Endpoint, KernelError};
 use crate::model::{Family, IfName};
-use crate::plan::{LinkAddress, Route};
+use crate::plan::{LinkAddress, Readiness, Route, Side};
 use crate::store::Store;
 
 /// Moves the process, which must have one thread only, into a network namespace of its own: the "host".
@@ -86,11 +86,15 @@ pub(super) async fn furnish_host(store: Store) -> Result<Engine> {
     let lo = IfName::loopback();
     let addresses = ["192.0.2.1/32", "2001:db8::1/128"].map(str::parse::<IpNet>);
     let mut requests = vec![kernel::set_state(1, true)];
-    for net in addresses.into_iter().flatten() {
-        requests.push(kernel::add_address(1, &LinkAddress { link: lo.clone(), net, host_scope: false }));
-    }
+    let on_lo = |net| LinkAddress { link: lo.clone(), net, host_scope: false };
+    let addresses: Vec<LinkAddress> = addresses.into_iter().flatten().map(on_lo).collect();
+    requests.extend(addresses.iter().map(|address| kernel::add_address(1, address)));
     let answers = engine.host.socket.batch(requests).await;
     answers.map_err(failed)?.into_iter().collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    // What the host was like before is looked at next: the routes of its own addresses belong to it.
+    engine.host.learn(&lo, 1);
+    let ready = Readiness { side: Side::Host, links: Vec::new(), addresses };
+    kernel::await_ready(&engine.host, &ready).await.map_err(failed)?;
     Ok(engine)
 }
 
