@@ -44,11 +44,13 @@ pub(super) fn plan(builder: &mut Builder<'_>, attachment: &Attachment, gateway: 
         mac: attachment.mac,
         mtu,
     }));
-    builder.set(Setting::Alias { link: host.clone(), alias: attachment.key.alias() });
     if builder.facts.host_ipv6 {
         // Before the link is up: a container's router advertisement would become the host's default route.
         let sysctl = Sysctl::ipv6(Side::Host, host, "accept_ra", "0").precaution(forwarding::forwards_ipv6(builder));
         builder.set(Setting::Sysctl(sysctl));
+    }
+    builder.set(Setting::Alias { link: host.clone(), alias: attachment.key.alias() });
+    if builder.facts.host_ipv6 {
         // An automatic link-local address would be tentative, and what must be sent from it waits 2 s.
         builder.set(Setting::AddressGeneration { side: Side::Host, link: host.clone(), on: false });
     }
