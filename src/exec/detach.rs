@@ -99,8 +99,12 @@ impl Engine {
         let Ipam::BuiltIn { data_dir, .. } = ipam else { return Ok(0) };
         let mut freed = 0;
         for (lease, owner) in self.store.leases_of(&key.network, data_dir.as_deref())? {
-            // Whoever is at work on an attachment keeps its lock: it is not dead.
-            let Some(_owner_lock) = self.store.try_lock_attachment(&owner)? else { continue };
+            // Whoever is at work on an attachment keeps its lock: it is not dead. Our own we hold already; fcntl(2)
+            // would grant it a second time, and let go of both at once.
+            let owner_lock = if owner == *key { None } else { self.store.try_lock_attachment(&owner)? };
+            if owner_lock.is_none() && owner != *key {
+                continue;
+            }
             freed += usize::from(self.reclaim_lease(&lease, &owner).await?);
         }
         Ok(freed)

@@ -2,7 +2,7 @@
 
 use super::{Engine, refused};
 use crate::error::{Code, Error, Result};
-use crate::model::{Addressing, Family, Forwarding, Ipam, Mode, Network};
+use crate::model::{Forwarding, Ipam, Mode, Network};
 use crate::plan::{self, LinkKind};
 use crate::store::RangeFull;
 
@@ -21,8 +21,7 @@ impl Engine {
         for set in ranges {
             let RangeFull { used, total } = self.store.usage(&network.name, data_dir.as_deref(), set)?;
             if used >= total {
-                let ranges: Vec<String> = set.0.iter().map(|range| format!("{}-{}", range.start, range.end)).collect();
-                let why = format!("{used} used of {total} total in {}", ranges.join(", "));
+                let why = format!("{used} used of {total} total in {set}");
                 return Err(
                     Error::new(Code::Unavailable, why).context(format!("no free address in network {}", network.name))
                 );
@@ -48,13 +47,7 @@ impl Engine {
         if network.forwarding != Forwarding::Require {
             return Ok(());
         }
-        let families: Vec<Family> = match &network.ipam {
-            Some(Ipam::BuiltIn { ranges, addresses, .. }) => {
-                let ranges = ranges.iter().filter_map(|set| set.0.first()).map(|range| range.subnet.family());
-                ranges.chain(addresses.iter().map(|address| address.net.family())).collect()
-            }
-            _ => Vec::new(),
-        };
+        let families = network.ipam.as_ref().map(Ipam::families).unwrap_or_default();
         for (_, key) in plan::FORWARDING.into_iter().filter(|(family, _)| families.contains(family)) {
             let value = self.host.sysctls.read(key).unwrap_or_default();
             if value != "1" {

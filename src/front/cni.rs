@@ -172,14 +172,15 @@ impl Call {
         let key = self.key()?;
         let config = Config::parse(&self.base)?;
         let runtime = config.runtime()?;
-        let mut network = config.to_network(&self.base.name, &runtime, &exec::host_seed())?;
+        let seed = exec::host_seed();
+        let mut network = config.to_network(&self.base.name, &runtime, &seed)?;
         let asked = request::asked(&config, &runtime, &self.env.args)?;
         request::take_asked_for(&mut network, &asked);
         let (delegated, by_name) = (self.foreign_ipam().is_some(), !asked.ips.is_empty());
         request::refuse_what_the_version_cannot_say(self.base.version, &network, delegated, by_name)?;
         let earlier =
             self.base.prev_result().map(|value| ResultDocument::parse(value, self.base.version)).transpose()?;
-        let attachment = request::attachment(key.clone(), &self.env.netns, network, asked.mac, &exec::host_seed())?;
+        let attachment = request::attachment(key.clone(), &self.env.netns, network, asked.mac, &seed)?;
         let version = self.base.version;
         let request = AttachRequest {
             attachment,

@@ -44,8 +44,7 @@ pub fn choose(store: &Store, key: &AttachmentKey, ipam: &Ipam, wishes: &Wishes) 
     let (inside, outside): (Vec<IpNet>, Vec<IpNet>) =
         wishes.requested.iter().partition(|wish| choice.range_of(wish.addr()).is_some());
     if let (Some(stray), false) = (outside.first(), ranges.is_empty()) {
-        let all: Vec<String> =
-            ranges.iter().flat_map(|set| &set.0).map(|range| format!("{}-{}", range.start, range.end)).collect();
+        let all: Vec<String> = ranges.iter().map(ToString::to_string).collect();
         return Err(Error::new(Code::InvalidConfig, format!("the ranges are {}", all.join(", "))).context(format!(
             "requested address {} is not in the ranges of network {}",
             stray.addr(),
@@ -156,7 +155,6 @@ impl Choice<'_> {
 }
 
 fn range_full(network: &NetworkName, set: &RangeSet, full: RangeFull) -> Error {
-    let ranges: Vec<String> = set.0.iter().map(|range| format!("{}-{}", range.start, range.end)).collect();
-    let why = format!("{} used of {} total in {}", full.used, full.total, ranges.join(", "));
+    let why = format!("{} used of {} total in {set}", full.used, full.total);
     Error::new(Code::TryAgainLater, why).context(format!("no free address in network {network}"))
 }

@@ -1,12 +1,13 @@
 //! A network: the validated form of the configuration that every front shares.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{HostLinkTemplate, HostRoutes, IfName, Mac, NetworkName};
+use super::{Addressing, Family, HostLinkTemplate, HostRoutes, IfName, Mac, NetworkName};
 
 /// A named configuration to which containers are attached.
 #[derive(Debug, Clone)]
@@ -191,6 +192,29 @@ pub struct Range {
     pub gateway: Option<IpAddr>,
     /// Networks of which nothing is given out, unless it is asked for by name.
     pub exclude: Vec<IpNet>,
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.start, self.end)
+    }
+}
+
+impl fmt::Display for RangeSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ranges: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&ranges.join(", "))
+    }
+}
+
+impl Ipam {
+    /// The family of each address that an attachment gets, as far as the configuration says.
+    #[must_use]
+    pub fn families(&self) -> Vec<Family> {
+        let Self::BuiltIn { ranges, addresses, .. } = self else { return Vec::new() };
+        let ranges = ranges.iter().filter_map(|set| set.0.first()).map(|range| range.subnet.family());
+        ranges.chain(addresses.iter().map(|address| address.net.family())).collect()
+    }
 }
 
 impl Range {

@@ -41,7 +41,7 @@ impl<'a> Numbering<'a> {
 
     /// The ring's name: the same for the same ranges, wherever they are configured.
     pub(super) fn name(&self) -> String {
-        let ranges = self.set.0.iter().map(|range| format!("{}-{}", range.start, range.end));
+        let ranges = self.set.0.iter().map(ToString::to_string);
         let text = ranges.collect::<Vec<_>>().join(",");
         let hash = siphasher::sip::SipHasher24::new().hash(text.as_bytes());
         format!("{hash:016x}")

@@ -13,8 +13,7 @@ use super::result::{Interface, Ip, ResultDocument};
 use super::{Args, Version};
 use crate::error::{Code, Coded, Error, Result};
 use crate::model::{
-    Address, Addressing, Assigned, Attachment, AttachmentKey, ContainerRoute, Family, Ipam, Mac, Network, Outcome,
-    parse_address,
+    Address, Assigned, Attachment, AttachmentKey, ContainerRoute, Family, Ipam, Mac, Network, Outcome, parse_address,
 };
 
 /// Addresses and MAC asked for by name.
@@ -86,13 +85,7 @@ pub fn refuse_what_the_version_cannot_say(
     if version >= Version::V030 || delegated {
         return Ok(());
     }
-    let families: Vec<Family> = match &network.ipam {
-        Some(Ipam::BuiltIn { ranges, addresses, .. }) => {
-            let ranges = ranges.iter().filter_map(|set| set.0.first()).map(|range| range.subnet.family());
-            ranges.chain(addresses.iter().map(|address| address.net.family())).collect()
-        }
-        _ => Vec::new(),
-    };
+    let families = network.ipam.as_ref().map(Ipam::families).unwrap_or_default();
     if families.is_empty() && !asked {
         let why = format!("a result of version {version} needs an address, and this network gives none");
         return Err(Error::new(Code::InvalidConfig, why).context("cannot convert: no valid IP addresses"));
