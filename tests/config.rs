@@ -18,6 +18,7 @@ fn read(document: &Value) -> Result<(Network, RuntimeConfig, Asked)> {
     let runtime = config.runtime()?;
     let network = config.to_network(&base.name, &runtime, "")?;
     let asked = request::asked(&config, &runtime, "")?;
+    runtime.ports()?;
     Ok((network, runtime, asked))
 }
 
@@ -37,6 +38,11 @@ fn merge(document: &mut Value, keys: &Value) {
 
 fn network(keys: &Value) -> Network {
     read(&with(keys)).unwrap_or_else(|error| panic!("{keys}: {error}")).0
+}
+
+/// One port map, filled in by the runtime.
+fn port_map(map: Value) -> Value {
+    json!({"runtimeConfig": {"portMappings": [map]}})
 }
 
 fn refused(keys: &Value) -> Error {
@@ -60,11 +66,12 @@ fn full() -> Value {
                  "routes": [{"dst": "0.0.0.0/0", "gw": "10.100.10.101", "mtu": 1400, "advmss": 1360,
                              "priority": 10, "table": 100, "scope": 0}],
                  "dataDir": "/var/lib/springline"},
-        "masquerade": false, "ipMasq": false, "antiSpoof": false,
+        "masquerade": {"except": ["10.0.0.0/8"]}, "antiSpoof": true, "isolation": ["ports", "network"],
         "forwarding": "enable", "sysctl": {},
         "dns": {"nameservers": ["192.0.2.53"], "domain": "example.org", "search": ["example.org"], "options": ["ndots:2"]},
         "capabilities": {"ips": true, "mac": true},
-        "runtimeConfig": {"ips": ["192.0.2.15"], "mac": "02:00:5e:10:00:01",
+        "runtimeConfig": {"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp", "hostIP": "192.0.2.1"}],
+                          "ips": ["192.0.2.15"], "mac": "02:00:5e:10:00:01",
                           "dns": {"servers": ["192.0.2.54"], "searches": [], "options": []}},
         "args": {"cni": {"ips": ["192.0.2.16"], "labels": [{"key": "a", "value": "b"}]}},
         "cniVersions": ["1.0.0", "1.1.0"], "disableCheck": false, "disableGC": false,
@@ -106,6 +113,8 @@ fn unknown_keys_are_refused_at_every_level() {
         (json!({"gatway": "none"}), "gatway", "did you mean gateway?"),
         (json!({"MTU": 1500}), "MTU", "did you mean mtu?"),
         (json!({"ipmasq": true}), "ipmasq", "did you mean ipMasq?"),
+        (json!({"masquerade": {"excepts": []}}), "masquerade.excepts", "masquerade.except?"),
+        (json!({"isolate": "ports"}), "isolate", "did you mean isolation?"),
         (json!({"gateway": {"network": "10.0.0.0/30", "hosts": "10.0.0.1"}}), "gateway.hosts", "gateway.host?"),
         (json!({"routes": [{"dst": "10.5.5.0/24", "gw": "10.0.0.1"}]}), "routes.gw", "known keys are: dst, via"),
         (json!({"hostRoutes": {"proto": 171}}), "hostRoutes.proto", "hostRoutes.protocol?"),
@@ -206,10 +215,13 @@ fn what_runtimes_fill_in_is_read_in_any_case() {
         let Some(Ipam::BuiltIn { ranges, .. }) = network.ipam else { panic!("no ranges") };
         assert_eq!(ranges[0].0[0].start.to_string(), "192.0.2.9");
     }
-    for port in [json!({"hostPort": 80}), json!({"HostPort": 80, "HostIP": ""})] {
-        let error = refused(&json!({"runtimeConfig": {"portMappings": [port]}}));
-        assert_eq!(error.code, Code::UnsupportedField);
-        assert!(error.details().contains("portmap"), "{error}");
+    let podman = json!({"hostPort": 8080, "containerPort": 80, "protocol": "tcp"});
+    let cri = json!({"HostPort": 8080.0, "ContainerPort": 80, "Protocol": "TCP", "HostIP": ""});
+    for port in [podman, cri] {
+        let document = with(&json!({"runtimeConfig": {"portMappings": [port, {"containerPort": 81}]}}));
+        let ports = read(&document).unwrap().1.ports().unwrap();
+        assert_eq!(ports.iter().map(ToString::to_string).collect::<Vec<_>>(), ["8080/tcp"]);
+        assert_eq!(ports[0].container_port, 80);
     }
     for rates in [json!({"ingressRate": 1000}), json!({"IngressRate": 1000.0, "IngressBurst": 1})] {
         assert_eq!(refused(&json!({ "runtimeConfig": {"bandwidth": rates} })).code, Code::UnsupportedField);
@@ -266,7 +278,17 @@ fn mistakes_are_named() {
         (json!({"mode": "bridged", "gateway": "none"}), "gateway: belongs to mode \"routed\", this network is bridged"),
         (json!({"mode": "bridged", "routes": ["10.5.5.0/24"]}), "routes: belongs to mode \"routed\""),
         (json!({"mode": "bridged", "bridge": {"name": "a/b"}}), "bridge.name: interface name \"a/b\" contains / or :"),
-        (json!({"masquerade": true}), "masquerade: true is not available in this version"),
+        (json!({"masquerade": "yes"}), "masquerade: \"yes\" is neither true or false nor an object"),
+        (json!({"masquerade": {"except": ["10.0.0.1/8"]}}), "masquerade.except: \"10.0.0.1/8\" has bits set beyond"),
+        (json!({"masquerade": true, "ipMasq": false}), "ipMasq: says otherwise than masquerade"),
+        (json!({"isolation": "all"}), "isolation: expected \"none\", \"ports\", \"network\", or a list of these"),
+        (port_map(json!({"hostPort": 70000, "containerPort": 80})), "hostPort 70000 is not a port (1 to 65535)"),
+        (port_map(json!({"hostPort": 80})), "containerPort 0 is not a port"),
+        (
+            port_map(json!({"hostPort": 80, "containerPort": 80, "protocol": "icmp"})),
+            "\"icmp\" is none of tcp, udp, sctp",
+        ),
+        (port_map(json!({"hostPort": 80, "containerPort": 80, "hostIP": "x"})), "hostIP \"x\" is not an IP address"),
         (json!({"sysctl": {"net.core.somaxconn": "1"}}), "sysctl: net.core.somaxconn=1 is not available"),
         (json!({"mode": "bridged", "bridge": {"vlan": 7}}), "bridge.vlan: 7 is not available"),
         (json!({"runtimeConfig": {"ips": ["x"]}}), "\"x\" is not an IP address"),
@@ -449,6 +471,12 @@ const KEYS: &[&str] = &[
     "dataDir",
     "masquerade",
     "antiSpoof",
+    "except",
+    "isolation",
+    "hostPort",
+    "containerPort",
+    "protocol",
+    "hostIP",
     "forwarding",
     "sysctl",
     "dns",

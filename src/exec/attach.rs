@@ -149,6 +149,9 @@ impl Adding<'_> {
             self.clear_forgotten(&facts).await?;
             facts = self.engine.facts_to_attach(self.container, &self.attachment).await?;
         }
+        if !facts.port_claims.is_empty() && self.engine.reclaim_ports(&self.attachment, &facts).await? > 0 {
+            facts = self.engine.facts_to_attach(self.container, &self.attachment).await?;
+        }
         let plan = plan::attach(&self.attachment, &facts)?;
         let bridge = match &self.attachment.network.mode {
             Mode::Bridged(bridge) => facts.host_link(&bridge.name).and_then(|link| link.mac),

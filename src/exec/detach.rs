@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::ipam::Delegate;
 use crate::kernel::LinkView;
 use crate::model::{AttachmentKey, HostLinkTemplate, IfName, Ipam, Lease};
-use crate::plan::{self, NetnsIdentity, Object, Phase, Record, Step, Veth};
+use crate::plan::{self, Held, NetnsIdentity, Object, Phase, Record, Step, Veth};
 
 /// What a front knows today of an attachment that is to be removed, beside its record.
 #[derive(Debug, Default)]
@@ -53,7 +53,7 @@ impl Engine {
     }
 
     /// A record for an attachment that has none any more, if there is a trace of it: a link with its alias
-    /// among those where it is likely to be, or a stake. (Leases alone are found when their range is full.)
+    /// among those where it is likely to be, its guard, or a stake. (Leases alone are found when their range is full.)
     pub(super) async fn lost_record(&self, key: &AttachmentKey, today: &Today) -> Result<Option<Record>> {
         let (container, ifname) = (key.container.as_str(), key.ifname.as_str());
         let usual = HostLinkTemplate::default().render(key.hash(""), container, ifname).ok();
@@ -61,14 +61,14 @@ impl Engine {
         let found = self.host.look_up(&names, &[]).await;
         let (views, _) = found.map_err(|error| super::refused(&error, "look at the host"))?;
         let has_link = views.iter().flatten().any(|view| view.link.alias == Some(key.alias()));
-        if !has_link && self.store.stakes_of(key)?.is_empty() {
+        if !has_link && self.store.stakes_of(key)?.is_empty() && !self.has_guarded_link(key, &names)? {
             return Ok(None);
         }
         self.reconstruct(key, today).await.map(Some)
     }
 
-    /// A record for an attachment whose own is lost or cannot be read: from aliases, leases and stakes, which
-    /// takes a look at all links and all leases of the network.
+    /// A record for an attachment whose own is lost or cannot be read: from aliases, leases, stakes and comments in
+    /// nf_tables, which takes a look at all links, all leases of the network and all elements.
     async fn reconstruct(&self, key: &AttachmentKey, today: &Today) -> Result<Record> {
         let links = self.host.links(None).await.map_err(|error| super::refused(&error, "list the links"))?;
         let mut steps = vec![Step::Add(Object::Record(key.clone()))];
@@ -79,6 +79,11 @@ impl Engine {
         steps.extend(self.store.stakes_of(key)?.into_iter().map(|shared| Step::Add(Object::Use(shared))));
         let ours = links.iter().filter(|view| view.link.alias == Some(key.alias()));
         steps.extend(ours.filter_map(|view| veth_of(view, key)).map(|veth| Step::Add(Object::Veth(veth))));
+        steps.extend(
+            self.elements_of_owner(key)?
+                .into_iter()
+                .map(|element| Step::Add(Object::Element(Held { element, shared: false, sibling: false }))),
+        );
         let delegation = today.delegate.as_ref().map(|delegate| delegate.delegation.clone());
         steps.extend(delegation.iter().map(|delegation| Step::Add(Object::Delegation(delegation.plugin.clone()))));
         Ok(Record {

@@ -25,6 +25,10 @@ impl Engine {
                 errors.push(error.context(format!("remove stale attachment {key}")));
             }
         }
+        if errors.is_empty() && self.store.is_unused() {
+            let _lock = self.store.lock()?;
+            self.remove_empty_tables()?;
+        }
         join(errors)
     }
 

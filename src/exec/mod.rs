@@ -7,11 +7,13 @@
 mod attach;
 mod check;
 mod detach;
+mod filter;
 mod gc;
 mod observe;
 mod run;
 mod status;
 
+use std::cell::OnceCell;
 use std::fs;
 
 pub use attach::{AttachRequest, ReadDelegated};
@@ -19,6 +21,7 @@ pub use check::Drift;
 pub use detach::Today;
 
 use crate::error::{Code, Coded, Error, Result};
+use crate::kernel::nft::Nft;
 use crate::kernel::{Endpoint, KernelError, Netns, NetnsError};
 use crate::store::Store;
 
@@ -29,6 +32,8 @@ pub struct Engine {
     pub host: Endpoint,
     /// The state directory.
     pub store: Store,
+    /// The socket to nf_tables, opened when it is first needed.
+    nft: OnceCell<Nft>,
 }
 
 /// A container's namespace, entered.
@@ -44,7 +49,7 @@ impl Engine {
     /// Opens the host's side. Needs a running runtime.
     pub fn open(store: Store) -> Result<Self> {
         let host = Endpoint::own().coded(Code::Kernel, || "open a netlink socket")?;
-        Ok(Self { host, store })
+        Ok(Self { host, store, nft: OnceCell::new() })
     }
 }
 

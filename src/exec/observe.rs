@@ -21,13 +21,15 @@ const ROUTER_ADVERTISEMENT: u8 = 9;
 impl Engine {
     /// The facts for `plan::attach`.
     pub(super) async fn facts_to_attach(&self, container: &Container, attachment: &Attachment) -> Result<Facts> {
-        let mut facts = Facts::default();
+        let container_cookie = container.endpoint.socket.cookie();
+        let mut facts = Facts { container_cookie, ..Facts::default() };
         self.observe_store(&mut facts, attachment)?;
         self.observe_host(&mut facts, attachment).await.map_err(|error| refused(&error, "look at the host"))?;
         observe_container(&mut facts, container, attachment)
             .await
             .map_err(|error| refused(&error, format!("look at {}", attachment.netns)))?;
         self.observe_forwarding(&mut facts, attachment).await.map_err(|error| refused(&error, "look at forwarding"))?;
+        self.observe_filter_to_attach(&mut facts, attachment).await?;
         Ok(facts)
     }
 
@@ -159,8 +161,7 @@ impl Engine {
                 Step::Add(Object::Use(shared)) => {
                     let users = self.store.users(shared, &record.key)?;
                     facts.users.insert(shared.clone(), users);
-                    let (Shared::Bridge(link) | Shared::Holder(link) | Shared::Address(link, _)) = shared;
-                    names.insert(link.clone());
+                    names.extend(link_of(shared));
                 }
                 Step::Add(Object::Veth(veth)) => drop(names.insert(veth.host.clone())),
                 _ => {}
@@ -169,6 +170,7 @@ impl Engine {
         facts.records.insert(record.key.clone());
         let names: Vec<IfName> = names.into_iter().collect();
         self.observe_named(&mut facts, &names).await.map_err(|error| refused(&error, "look at the host"))?;
+        self.observe_filter_of(&mut facts, record).await?;
         Ok(facts)
     }
 
@@ -285,6 +287,14 @@ fn shared_link(attachment: &Attachment) -> Option<IfName> {
         Mode::Bridged(bridge) => Some(bridge.name.clone()),
         Mode::Routed(Gateway::Shared(_)) => plan::holder_name().ok(),
         Mode::Routed(_) => None,
+    }
+}
+
+/// The link that a shared object is about.
+fn link_of(shared: &Shared) -> Option<IfName> {
+    match shared {
+        Shared::Bridge(link) | Shared::Holder(link) | Shared::Address(link, _) => Some(link.clone()),
+        Shared::Loopback(_) | Shared::Isolated(_) | Shared::Chain(_) => None,
     }
 }
 

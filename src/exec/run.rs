@@ -9,8 +9,8 @@ use super::{Container, Engine, refused};
 use crate::error::{Code, Coded, Error, Result};
 use crate::ipam::Delegate;
 use crate::kernel::{self, Answer, Endpoint, KernelError, LinkView, Request};
-use crate::model::{AttachmentKey, IfName};
-use crate::plan::{BridgeLink, Holder, Link, Object, Record, Setting, Side, Step};
+use crate::model::{AttachmentKey, Family, IfName};
+use crate::plan::{self, BridgeLink, Holder, Link, Object, Record, Setting, Side, Step};
 use crate::store::Lock;
 
 /// A run of steps for one attachment.
@@ -35,6 +35,8 @@ pub(super) struct Run<'a> {
 enum Channel {
     /// One message among others.
     Netlink(Side),
+    /// One change among others of a transaction in nf_tables.
+    Transaction,
     /// By itself, under the lock.
     Alone,
     /// By itself, without the lock: it may take long, and changes nothing that others look at.
@@ -80,6 +82,12 @@ impl<'a> Run<'a> {
                     self.run_batch(side, &rest[..count]).await?;
                     count
                 }
+                Channel::Transaction => {
+                    self.lock()?;
+                    let count = rest.iter().take_while(|step| matches!(channel(step), Channel::Transaction)).count();
+                    self.run_transaction(&rest[..count])?;
+                    count
+                }
                 Channel::Alone => {
                     self.lock()?;
                     self.run_alone(step).await?;
@@ -96,15 +104,17 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Runs the steps of an undo: each by itself, going on after errors. What is gone already is no error.
+    /// Runs the steps of an undo: each by itself (those in nf_tables together), going on after errors. What is gone already is no error.
     /// The record is kept if anything failed, for the next DEL to try again.
     pub(super) async fn run_all(&mut self, steps: &[Step]) -> Vec<Error> {
         let mut errors = Vec::new();
-        for step in steps {
-            if matches!(step, Step::Del(Object::Record(_))) && !errors.is_empty() {
+        let both_in_nft =
+            |a: &Step, b: &Step| matches!((channel(a), channel(b)), (Channel::Transaction, Channel::Transaction));
+        for steps in steps.chunk_by(both_in_nft) {
+            if matches!(steps, [Step::Del(Object::Record(_))]) && !errors.is_empty() {
                 break;
             }
-            if let Err(error) = self.run(std::slice::from_ref(step)).await {
+            if let Err(error) = self.run(steps).await {
                 errors.push(error);
             }
         }
@@ -185,6 +195,9 @@ impl<'a> Run<'a> {
             Step::Set(Setting::State { link, up, .. }) => kernel::set_state(index(link)?, *up),
             Step::Set(Setting::AddressGeneration { link, on, .. }) => kernel::set_address_generation(index(link)?, *on),
             Step::Set(Setting::Alias { link, alias }) => kernel::set_alias(index(link)?, alias),
+            Step::Add(Object::Loopback(Family::V4, link)) => kernel::route_loopback(index(link)?),
+            Step::Add(Object::Loopback(Family::V6, link)) => kernel::add_loopback_route(index(link)?),
+            Step::Del(Object::Loopback(Family::V6, link)) => kernel::delete_loopback_route(index(link)?),
             Step::Set(Setting::StrictArp { link, .. }) => kernel::set_strict_arp(index(link)?),
             Step::Set(Setting::Port(port)) => kernel::set_port(index(&port.link)?, port),
             Step::Announce(link, mac) => kernel::set_mac(index(link)?, *mac),
@@ -220,6 +233,13 @@ impl<'a> Run<'a> {
             }
             Step::Del(Object::Holder(holder)) => {
                 self.remove(step, &holder.name, |link| link.is_ours(Holder::ALIAS)).await?;
+            }
+            Step::Del(Object::Loopback(_, link)) => {
+                let written = self.engine.host.sysctls.write(&plan::localnet_key(link), "0");
+                match written {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {} // the link is gone
+                    written => written.coded(Code::Kernel, || step.to_string()).map_err(Error::with_permission_hint)?,
+                }
             }
             Step::Set(Setting::Sysctl(sysctl)) => {
                 let endpoint = self.endpoint(sysctl.side)?;
@@ -275,6 +295,7 @@ impl<'a> Run<'a> {
                         .context(format!("{missing} is not ready")));
                 }
             }
+            Step::Forget(stale) => self.engine.forget(stale).await.map_err(|error| explain(step, &error))?,
             Step::Announce(..) => return Box::pin(self.run_batch(Side::Container, std::slice::from_ref(step))).await,
             _ => return Err(Error::new(Code::Internal, format!("{step} is not slow"))),
         }
@@ -289,17 +310,21 @@ impl<'a> Run<'a> {
 
 fn channel(step: &Step) -> Channel {
     match step {
-        Step::Add(Object::Veth(_) | Object::Bridge(_)) | Step::Set(Setting::Port(_) | Setting::Alias { .. }) => {
-            Channel::Netlink(Side::Host)
-        }
+        Step::Add(Object::Veth(_) | Object::Bridge(_) | Object::Loopback(..))
+        | Step::Del(Object::Loopback(Family::V6, _))
+        | Step::Set(Setting::Port(_) | Setting::Alias { .. }) => Channel::Netlink(Side::Host),
         Step::Add(Object::Address(side, _) | Object::Route(side, _))
         | Step::Del(Object::Address(side, _) | Object::Route(side, _))
         | Step::Set(
             Setting::State { side, .. } | Setting::AddressGeneration { side, .. } | Setting::StrictArp { side, .. },
         ) => Channel::Netlink(*side),
-        Step::Add(Object::Delegation(_)) | Step::Del(Object::Delegation(_)) | Step::Await(_) | Step::Announce(..) => {
-            Channel::Slow
-        }
+        Step::Add(Object::Part(_) | Object::Chain(_) | Object::Element(_))
+        | Step::Del(Object::Chain(_) | Object::Element(_)) => Channel::Transaction,
+        Step::Add(Object::Delegation(_))
+        | Step::Del(Object::Delegation(_))
+        | Step::Await(_)
+        | Step::Announce(..)
+        | Step::Forget(_) => Channel::Slow,
         Step::Add(_) | Step::Del(_) | Step::Set(Setting::Sysctl(_)) => Channel::Alone,
     }
 }
@@ -320,7 +345,7 @@ fn created_link(step: &Step) -> Option<&IfName> {
     }
 }
 
-fn is_removal(step: &Step) -> bool {
+pub(super) fn is_removal(step: &Step) -> bool {
     matches!(step, Step::Del(_))
 }
 

@@ -180,7 +180,8 @@ impl Call {
         request::refuse_what_the_version_cannot_say(self.base.version, &network, delegated, by_name)?;
         let earlier =
             self.base.prev_result().map(|value| ResultDocument::parse(value, self.base.version)).transpose()?;
-        let attachment = request::attachment(key.clone(), &self.env.netns, network, asked.mac, &seed)?;
+        let mut attachment = request::attachment(key.clone(), &self.env.netns, network, asked.mac, &seed)?;
+        attachment.ports = runtime.ports()?;
         let version = self.base.version;
         let request = AttachRequest {
             attachment,

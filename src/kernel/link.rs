@@ -96,6 +96,15 @@ pub(crate) fn set_strict_arp(index: u32) -> Request {
     Request::plain(Message::SetLink(link.build()))
 }
 
+/// Has the kernel route 127.0.0.0/8 by the link; see [`crate::plan::Object::Loopback`].
+pub(crate) fn route_loopback(index: u32) -> Request {
+    let mut conf = InetDevConf::default();
+    conf.route_localnet = 1;
+    let spec = vec![AfSpecUnspec::Inet(vec![AfSpecInet::DevConfRequest(conf)])];
+    let link = LinkUnspec::new_with_index(index).append_extra_attribute(LinkAttribute::AfSpecUnspec(spec));
+    Request::plain(Message::SetLink(link.build()))
+}
+
 /// Sets the MAC; even to what it is, this has the kernel announce the link's addresses.
 pub(crate) fn set_mac(index: u32, mac: Mac) -> Request {
     let link = LinkUnspec::new_with_index(index).address(mac.octets().to_vec());

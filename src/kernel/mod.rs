@@ -5,10 +5,14 @@
 //! links, and a way to its `/proc/sys/net`. The main thread never changes namespace.
 
 mod address;
+mod conntrack;
 mod dump;
 mod endpoint;
 mod link;
+mod listener;
+mod netfilter;
 mod netns;
+pub mod nft;
 mod ping;
 pub(crate) mod process;
 mod remove;
@@ -18,16 +22,21 @@ mod sysctl;
 mod wait;
 
 pub(crate) use address::{add as add_address, delete as delete_address};
+pub use conntrack::{Connection, Conntrack};
 pub use endpoint::Endpoint;
 pub use link::LinkView;
 pub(crate) use link::{
-    create_bridge, create_holder, create_veth, get as get_link, set_address_generation, set_alias, set_mac, set_port,
-    set_state, set_strict_arp,
+    create_bridge, create_holder, create_veth, get as get_link, route_loopback, set_address_generation, set_alias,
+    set_mac, set_port, set_state, set_strict_arp,
 };
+pub use listener::listener;
 pub use netns::{Netns, NetnsError};
 pub use ping::ping;
 pub use remove::remove_link;
-pub use route::FibAnswer;
-pub(crate) use route::{add as add_route, delete as delete_route};
+pub use route::{FibAnswer, LOCAL_TABLE};
+pub(crate) use route::{
+    add as add_route, add_loopback as add_loopback_route, delete as delete_route,
+    delete_loopback as delete_loopback_route,
+};
 pub use socket::{Answer, KernelError, Request, Socket};
 pub use wait::await_ready;

@@ -1,6 +1,6 @@
 //! Messages about routes.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::IpNet;
 use rtnetlink::RouteMessageBuilder;
@@ -22,6 +22,28 @@ pub(crate) fn add(index: u32, route: &Route) -> Result<Request, KernelError> {
 /// Deletes a route.
 pub(crate) fn delete(index: u32, route: &Route) -> Result<Request, KernelError> {
     Ok(Request::plain(Message::DelRoute(build(index, route)?)))
+}
+
+/// `RT_TABLE_LOCAL`.
+pub const LOCAL_TABLE: u32 = 255;
+
+/// Has `::1` be good by a link too, behind the loopback link's own route and beside those of other links; see
+/// [`crate::plan::Object::Loopback`].
+pub(crate) fn add_loopback(index: u32) -> Request {
+    Request::append(Message::NewRoute(loopback(index)))
+}
+
+/// The same, not any more.
+pub(crate) fn delete_loopback(index: u32) -> Request {
+    Request::plain(Message::DelRoute(loopback(index)))
+}
+
+fn loopback(index: u32) -> RouteMessage {
+    let builder = RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(Ipv6Addr::LOCALHOST, 128);
+    let builder = builder.output_interface(index).table_id(LOCAL_TABLE).protocol(RouteProtocol::from(171));
+    let mut message = builder.priority(171).build();
+    message.header.kind = RouteType::Local;
+    message
 }
 
 fn build(index: u32, route: &Route) -> Result<RouteMessage, KernelError> {

@@ -16,8 +16,8 @@ use nix::libc;
 use nix::sys::socket::GetSockOpt;
 use nix::{getsockopt_impl, sockopt_impl};
 use rtnetlink::packet_core::{
-    ErrorMessage, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage,
-    NetlinkPayload,
+    ErrorMessage, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL, NLM_F_REQUEST,
+    NetlinkMessage, NetlinkPayload,
 };
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::proto::{ConnectionHandle, new_connection};
@@ -71,6 +71,12 @@ impl KernelError {
         absent.contains(&Errno::from_raw(self.errno))
     }
 
+    /// Something else uses the object.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        Errno::from_raw(self.errno) == Errno::EBUSY
+    }
+
     /// The kernel lacks the feature.
     #[must_use]
     pub fn is_unsupported(&self) -> bool {
@@ -106,6 +112,12 @@ impl Request {
     #[must_use]
     pub fn create(message: RouteNetlinkMessage) -> Self {
         Self { message, flags: NLM_F_CREATE | NLM_F_EXCL }
+    }
+
+    /// Creates beside whatever is there under the same key.
+    #[must_use]
+    pub fn append(message: RouteNetlinkMessage) -> Self {
+        Self { message, flags: NLM_F_CREATE | NLM_F_APPEND }
     }
 
     /// Changes, deletes or gets.
@@ -273,7 +285,7 @@ async fn collect_dump(
     Ok((!interrupted).then_some(messages))
 }
 
-fn refusal(error: &ErrorMessage) -> Option<KernelError> {
+pub(super) fn refusal(error: &ErrorMessage) -> Option<KernelError> {
     let errno = -error.code?.get();
     Some(KernelError { errno, message: extended_ack(&error.header) })
 }

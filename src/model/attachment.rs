@@ -9,13 +9,16 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use siphasher::sip128::{Hasher128, SipHasher24};
 
-use super::{ContainerId, ContainerRoute, Dns, IfName, Mac, Network, NetworkName};
+use super::{ContainerId, ContainerRoute, Dns, IfName, Mac, Network, NetworkName, PortMap};
 
 /// The link group of everything that springline creates, so that `ip link show group 171` lists it.
 pub const LINK_GROUP: u32 = 171;
 
 /// `IFALIASZ` (256) less the NUL: the kernel refuses longer aliases with EINVAL.
 const MAX_ALIAS: usize = 255;
+
+/// `NFTNL_UDATA_COMMENT_MAXLEN` (128) less the NUL: what `nft` takes for a comment.
+const MAX_COMMENT: usize = 127;
 
 /// What identifies an attachment: network × container id × interface name. All host state is keyed by
 /// all three: two interfaces of one container on one network must not share any of it.
@@ -30,11 +33,30 @@ pub struct AttachmentKey {
 }
 
 impl AttachmentKey {
+    /// The key that prints as `text`; the names in it have no slashes.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('/');
+        let key = Self {
+            network: NetworkName::parse(parts.next()?).ok()?,
+            container: ContainerId::parse(parts.next()?).ok()?,
+            ifname: IfName::parse(parts.next()?).ok()?,
+        };
+        parts.next().is_none().then_some(key)
+    }
+
     /// The `IFALIAS` of the host-side link: the proof of ownership without which no link is deleted.
     #[must_use]
     pub fn alias(&self) -> String {
         let alias = format!("springline:{self}");
         if alias.len() <= MAX_ALIAS { alias } else { format!("springline:#{:032x}", self.hash("")) }
+    }
+
+    /// What the elements of the attachment in nf_tables say of their owner, in the comment that `nft` shows.
+    #[must_use]
+    pub fn comment(&self) -> String {
+        let comment = self.to_string();
+        if comment.len() <= MAX_COMMENT { comment } else { format!("#{:032x}", self.hash("")) }
     }
 
     /// A stable 128-bit hash of the key. `seed` sets hosts apart: two hosts on one LAN may both run a
@@ -52,7 +74,7 @@ impl fmt::Display for AttachmentKey {
 }
 
 /// `SipHash-2-4` with a zero key: the same on every machine and in every version, which std's hasher is not.
-pub(super) fn stable_hash(parts: &[&str]) -> u128 {
+pub(crate) fn stable_hash(parts: &[&str]) -> u128 {
     let mut hasher = SipHasher24::new();
     for part in parts {
         hasher.write(part.as_bytes());
@@ -117,6 +139,8 @@ pub struct Attachment {
     pub leases: Vec<Lease>,
     /// Name servers to report.
     pub dns: Dns,
+    /// Ports of the host that lead to it.
+    pub ports: Vec<PortMap>,
 }
 
 impl Attachment {
@@ -147,6 +171,7 @@ impl Attachment {
             container_routes: None,
             leases: Vec::new(),
             dns: network.dns.clone(),
+            ports: Vec::new(),
             key,
             netns,
             network,

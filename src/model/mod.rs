@@ -9,13 +9,16 @@ mod mac;
 mod name;
 mod network;
 mod outcome;
+mod port;
 
 pub use address::{Addressing, Family, HostRoutes, InvalidPrefix, parse_address, parse_network, single};
+pub(crate) use attachment::stable_hash;
 pub use attachment::{Address, Attachment, AttachmentKey, LINK_GROUP, Lease, RingSlot};
 pub use mac::{InvalidMac, Mac};
 pub use name::{ContainerId, HostLinkTemplate, IfName, InvalidName, NetworkName};
 pub use network::{
-    Bridge, ContainerRoute, Dns, FixedAddress, Forwarding, Gateway, Interconnect, Ipam, Mode, Mtu, Network, Range,
-    RangeSet, RoutedNetwork,
+    Bridge, ContainerRoute, Dns, FixedAddress, Forwarding, Gateway, Interconnect, Ipam, Isolation, Masquerade, Mode,
+    Mtu, Network, Range, RangeSet, RoutedNetwork,
 };
 pub use outcome::{Assigned, Outcome, OutcomeAddress, OutcomeLink};
+pub use port::{PortMap, Protocol};

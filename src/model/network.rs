@@ -30,6 +30,29 @@ pub struct Network {
     pub forwarding: Forwarding,
     /// Name servers to report.
     pub dns: Dns,
+    /// Whether containers are hidden behind the host's addresses.
+    pub masquerade: Option<Masquerade>,
+    /// Whether containers may send from their own addresses only.
+    pub anti_spoof: bool,
+    /// Which other containers they reach.
+    pub isolation: Isolation,
+}
+
+/// Traffic that leaves the host gets one of the host's addresses as its source.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Masquerade {
+    /// Not toward these networks.
+    pub except: Vec<IpNet>,
+}
+
+/// Which other containers the containers of a network may exchange packets with. Ports that are mapped are for
+/// everybody all the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Isolation {
+    /// With none at all, not even of their own network.
+    pub ports: bool,
+    /// With those of their own network only.
+    pub network: bool,
 }
 
 /// How a container is connected to its host.
@@ -208,6 +231,14 @@ impl fmt::Display for RangeSet {
 }
 
 impl Ipam {
+    /// The networks that its addresses are from.
+    #[must_use]
+    pub fn networks(&self) -> Vec<IpNet> {
+        let Self::BuiltIn { ranges, addresses, .. } = self else { return Vec::new() };
+        let ranges = ranges.iter().flat_map(|set| &set.0).map(|range| range.subnet);
+        ranges.chain(addresses.iter().map(|address| super::single(address.net.addr()))).collect()
+    }
+
     /// The family of each address that an attachment gets, as far as the configuration says.
     #[must_use]
     pub fn families(&self) -> Vec<Family> {

@@ -3,7 +3,7 @@
 use super::builder::Builder;
 use super::facts::Facts;
 use super::step::{Object, Step};
-use super::{Plan, bridged, conflict, container, routed};
+use super::{Plan, bridged, conflict, container, filter, routed};
 use crate::error::{Code, Error, Result};
 use crate::model::{Addressing, Attachment, Family, Gateway, Mode};
 
@@ -17,11 +17,13 @@ pub fn attach(attachment: &Attachment, facts: &Facts) -> Result<Plan> {
     refuse_taken_names(attachment, facts)?;
     conflict::refuse(attachment, facts)?;
     refuse_missing_ipv6(attachment, facts)?;
+    filter::refuse_taken_ports(attachment, facts)?;
     let mut builder = Builder::new(&attachment.key, facts);
     builder.add(Object::Record(attachment.key.clone()));
     for lease in &attachment.leases {
         builder.add(Object::Lease(lease.clone()));
     }
+    filter::plan(&mut builder, attachment)?;
     match &attachment.network.mode {
         Mode::Routed(gateway) => routed::plan(&mut builder, attachment, gateway)?,
         Mode::Bridged(bridge) => bridged::plan(&mut builder, attachment, bridge)?,
@@ -34,6 +36,7 @@ pub fn attach(attachment: &Attachment, facts: &Facts) -> Result<Plan> {
     if matches!(attachment.network.mode, Mode::Bridged(_)) && !attachment.addresses.is_empty() {
         builder.push(Step::Announce(attachment.key.ifname.clone(), attachment.mac));
     }
+    filter::forget_stale(&mut builder, attachment);
     Ok(Plan { key: attachment.key.clone(), steps: builder.finish() })
 }
 

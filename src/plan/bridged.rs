@@ -4,9 +4,9 @@ use ipnet::IpNet;
 
 use super::builder::Builder;
 use super::facts::LinkKind;
-use super::forwarding;
 use super::routed::{link_local, with_length_of};
 use super::step::{BridgeLink, LinkAddress, Object, Port, Setting, Shared, Side, Sysctl, Veth};
+use super::{filter, forwarding};
 use crate::error::{Code, Error, Result};
 use crate::model::{Addressing, Attachment, Bridge, Family, Mtu};
 
@@ -18,6 +18,7 @@ pub(super) fn plan(builder: &mut Builder<'_>, attachment: &Attachment, bridge: &
     if bridge.gateway.unwrap_or(ours) {
         hold_gateways(builder, attachment, bridge)?;
     }
+    filter::open_loopback(builder, attachment);
     builder.add(Object::Veth(Veth {
         host: host.clone(),
         host_mac: attachment.host_mac,
@@ -31,7 +32,9 @@ pub(super) fn plan(builder: &mut Builder<'_>, attachment: &Attachment, bridge: &
         mtu,
     }));
     builder.set(Setting::Alias { link: host.clone(), alias: key.alias() });
-    builder.set(Setting::Port(Port { link: host.clone(), isolated: bridge.isolated, hairpin: bridge.hairpin }));
+    let isolated = bridge.isolated || attachment.network.isolation.ports;
+    let hairpin = bridge.hairpin || filter::needs_hairpin(attachment, &builder.facts);
+    builder.set(Setting::Port(Port { link: host.clone(), isolated, hairpin }));
     if builder.facts.host_ipv6 {
         builder.set(Setting::AddressGeneration { side: Side::Host, link: host.clone(), on: false });
     }

@@ -10,15 +10,31 @@ pub(super) struct Builder<'a> {
     /// The facts as they will be after the steps so far.
     pub(super) facts: Facts,
     steps: Vec<Step>,
+    /// Whether there was a record of the attachment before: what holds is written in it.
+    is_recorded: bool,
 }
 
 impl<'a> Builder<'a> {
     pub(super) fn new(key: &'a AttachmentKey, facts: &Facts) -> Self {
-        Self { key, facts: facts.clone(), steps: Vec::new() }
+        Self { key, facts: facts.clone(), steps: Vec::new(), is_recorded: facts.records.contains(key) }
     }
 
     pub(super) fn push(&mut self, step: Step) {
         if !self.facts.holds(&step) {
+            self.facts.apply(&step, self.key);
+            self.steps.push(step);
+        }
+    }
+
+    /// Whether an element's owner is the attachment itself, or whoever shares it.
+    pub(super) fn is_mine(&self, owner: &str, shared: bool) -> bool {
+        owner == if shared { super::Held::SHARED.to_owned() } else { self.key.comment() }
+    }
+
+    /// Adds a step although its effect may be there already, unless a record says so: what no record names is never
+    /// taken away.
+    pub(super) fn push_unless_recorded(&mut self, step: Step) {
+        if !(self.steps.contains(&step) || self.is_recorded && self.facts.holds(&step)) {
             self.facts.apply(&step, self.key);
             self.steps.push(step);
         }

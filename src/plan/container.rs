@@ -47,7 +47,7 @@ fn quiet_autoconfiguration(builder: &mut Builder<'_>, attachment: &Attachment) {
 }
 
 /// What the container's link holds: its link-local address, an interconnect's, its own.
-fn addresses(attachment: &Attachment) -> Vec<ipnet::IpNet> {
+pub(super) fn addresses(attachment: &Attachment) -> Vec<ipnet::IpNet> {
     let own = attachment.addresses.iter().map(|address| address.net);
     match &attachment.network.mode {
         Mode::Bridged(_) => {

@@ -8,8 +8,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::step::{LinkAddress, Object, Route, Setting, Shared, Side, Step};
-use crate::model::{AttachmentKey, IfName, LINK_GROUP, Mac, NetworkName};
+use super::ruleset::{Element, GuardedLink, Key, NetworkChain, Part, Set, Value};
+use super::step::{Held, LinkAddress, Object, Route, Setting, Shared, Side, Step};
+use crate::model::{AttachmentKey, Family, IfName, LINK_GROUP, Mac, NetworkName, PortMap};
 
 /// What is known of host, container and store.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,8 +35,59 @@ pub struct Facts {
     pub advertised_uplinks: Vec<IfName>,
     /// Whether the host's kernel has IPv6.
     pub host_ipv6: bool,
+    /// The parts of the ruleset that are whole, and of this version.
+    pub parts: BTreeSet<Part>,
+    /// Networks' own chains that are there.
+    pub chains: BTreeSet<String>,
+    /// The links by which the host's loopback addresses are good.
+    pub loopback: BTreeSet<(Family, IfName)>,
+    /// Elements that are there, by set and key.
+    pub elements: BTreeMap<(Set, Key), ElementFact>,
+    /// The container's other attachments.
+    pub siblings: Vec<Sibling>,
+    /// Who has ports that are wanted.
+    pub port_claims: Vec<PortClaim>,
+    /// `SO_NETNS_COOKIE` of the container's namespace.
+    pub container_cookie: u64,
     /// Whether the container's kernel has IPv6, and it is not switched off for new links.
     pub container_ipv6: bool,
+}
+
+/// What is known of an element.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ElementFact {
+    /// What it leads to.
+    pub value: Option<Value>,
+    /// Its comment: whose it is. `None`: somebody else has put it there, by hand.
+    pub owner: Option<String>,
+}
+
+/// Another attachment of the same container. The container may answer by one of its links for an address of another: its
+/// routes decide by which link a packet leaves, and they go by the destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sibling {
+    /// Its link, if it is guarded.
+    pub guarded: Option<GuardedLink>,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// Somebody who has a port of the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortClaim {
+    /// Which.
+    pub map: PortMap,
+    /// Who.
+    pub holder: PortHolder,
+}
+
+/// Who has a port of the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PortHolder {
+    /// The element of a port map, with its comment.
+    Element(Element, Option<String>),
+    /// A process that listens, as text.
+    Process(String),
 }
 
 /// Who uses a shared object.
@@ -205,6 +257,12 @@ impl Facts {
         self.users.get(shared).copied().unwrap_or_default()
     }
 
+    /// Whether loopback addresses of any family are good by a link of the host.
+    #[must_use]
+    pub fn is_open(&self, link: &IfName) -> bool {
+        self.loopback.iter().any(|(_, there)| there == link)
+    }
+
     /// Whether the step's effect is there already.
     #[must_use]
     pub fn holds(&self, step: &Step) -> bool {
@@ -212,7 +270,7 @@ impl Facts {
             Step::Add(object) => self.has(object),
             Step::Del(object) => !self.has(object),
             Step::Set(setting) => self.has_set(setting),
-            Step::Await(_) | Step::Announce(..) => false,
+            Step::Await(_) | Step::Announce(..) | Step::Forget(_) => false,
         }
     }
 
@@ -231,6 +289,13 @@ impl Facts {
                 self.namespace(*side).addresses.iter().any(|there| there.link == wanted.link && there.net == wanted.net)
             }
             Object::Route(side, wanted) => self.namespace(*side).routes.iter().any(|there| wanted.is(there)),
+            Object::Part(part) => self.parts.contains(part),
+            Object::Chain(chain) => self.chains.contains(&chain.name),
+            Object::Element(Held { element, .. }) => {
+                let there = self.elements.get(&(element.set, element.key.clone()));
+                there.is_some_and(|there| there.value == element.value)
+            }
+            Object::Loopback(family, link) => self.loopback.contains(&(*family, link.clone())),
         }
     }
 
@@ -285,7 +350,7 @@ impl Facts {
             Step::Add(object) => self.add(object, key),
             Step::Del(object) => self.del(object),
             Step::Set(setting) => self.set(setting),
-            Step::Await(_) | Step::Announce(..) => {}
+            Step::Await(_) | Step::Announce(..) | Step::Forget(_) => {}
         }
     }
 
@@ -315,6 +380,14 @@ impl Facts {
             }
             Object::Address(side, address) => drop(self.namespace_mut(*side).addresses.insert(address.clone())),
             Object::Route(side, route) => self.namespace_mut(*side).routes.push(route.clone()),
+            Object::Part(part) => drop(self.parts.insert(*part)),
+            Object::Chain(NetworkChain { name, .. }) => drop(self.chains.insert(name.clone())),
+            Object::Element(Held { element, shared, .. }) => {
+                let owner = Some(if *shared { Held::SHARED.to_owned() } else { key.comment() });
+                let fact = ElementFact { value: element.value.clone(), owner };
+                self.elements.insert((element.set, element.key.clone()), fact);
+            }
+            Object::Loopback(family, link) => drop(self.loopback.insert((*family, link.clone()))),
         }
     }
 
@@ -332,17 +405,26 @@ impl Facts {
                 }
             }
             Object::Veth(veth) => {
-                self.host.drop_link(&veth.host);
+                self.drop_host_link(&veth.host);
                 self.container.drop_link(&veth.peer);
             }
-            Object::Bridge(bridge) => self.host.drop_link(&bridge.name),
+            Object::Bridge(bridge) => self.drop_host_link(&bridge.name),
             Object::Holder(holder) => self.host.drop_link(&holder.name),
             Object::Address(side, address) => {
                 let there = &mut self.namespace_mut(*side).addresses;
                 there.retain(|other| (&other.link, other.net) != (&address.link, address.net));
             }
             Object::Route(side, route) => self.namespace_mut(*side).routes.retain(|there| !route.is(there)),
+            Object::Part(part) => drop(self.parts.remove(part)),
+            Object::Chain(NetworkChain { name, .. }) => drop(self.chains.remove(name)),
+            Object::Element(Held { element, .. }) => drop(self.elements.remove(&(element.set, element.key.clone()))),
+            Object::Loopback(family, link) => drop(self.loopback.remove(&(*family, link.clone()))),
         }
+    }
+
+    fn drop_host_link(&mut self, name: &IfName) {
+        self.host.drop_link(name);
+        self.loopback.retain(|(_, link)| link != name);
     }
 
     fn set(&mut self, setting: &Setting) {
@@ -377,6 +459,12 @@ impl Facts {
             }
         }
     }
+}
+
+/// The sysctl behind [`Object::Loopback`] for IPv4.
+#[must_use]
+pub fn localnet_key(link: &IfName) -> String {
+    format!("ipv4/conf/{link}/route_localnet")
 }
 
 impl Namespace {

@@ -17,10 +17,12 @@ mod check;
 mod conflict;
 mod container;
 mod facts;
+mod filter;
 mod forwarding;
 mod outcome;
 mod record;
 mod routed;
+mod ruleset;
 mod show;
 mod step;
 mod undo;
@@ -28,14 +30,22 @@ mod undo;
 pub use attach::attach;
 pub use check::drift;
 pub use conflict::{routed_prefixes, wanted_prefixes};
-pub use facts::{Facts, FibMatch, Link, LinkKind, Namespace, RouteKind, Users};
+pub use facts::{
+    ElementFact, Facts, FibMatch, Link, LinkKind, Namespace, PortClaim, PortHolder, RouteKind, Sibling, Users,
+    localnet_key,
+};
+pub use filter::{BRIDGE_NETFILTER, Wanted, wanted as wanted_filter};
 pub use forwarding::{DEFAULT_ACCEPT_RA, FORWARDING};
 pub use outcome::outcome;
 pub use record::{Delegation, NetnsIdentity, Phase, Record};
 pub use routed::holder_name;
+pub use ruleset::{
+    Chain, Constant, Element, Field, GuardedLink, Hook, Key, Kind, Leads, NetworkChain, NetworkRules, Part, Rule,
+    Selector, Set, TABLE, Table, Term, VERSION, Value,
+};
 pub use step::{
-    BridgeLink, Holder, LinkAddress, Object, Port, Readiness, Route, Setting, Shared, Side, Step, Sysctl, Veth,
-    owner_of_alias,
+    BridgeLink, Held, Holder, LinkAddress, Object, Port, Readiness, Route, Setting, Shared, Side, Stale, Step, Sysctl,
+    Veth, owner_of_alias,
 };
 pub use undo::{detach, undo};
 

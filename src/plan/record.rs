@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::step::Step;
+use std::net::IpAddr;
+
+use super::facts::Sibling;
+use super::ruleset::{Field, GuardedLink, Set};
+use super::step::{Object, Step};
 use crate::model::{AttachmentKey, Outcome};
 
 /// The record of one attachment: `attachments/<network>/<container>/<ifname>.json` below the state directory.
@@ -62,6 +66,28 @@ pub struct Delegation {
 }
 
 impl Record {
+    /// The addresses that the container has by it.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        self.outcome.iter().flat_map(|outcome| &outcome.addresses).map(|address| address.net.addr()).collect()
+    }
+
+    /// What it is to the container's other attachments.
+    #[must_use]
+    pub fn as_sibling(&self) -> Sibling {
+        let guarded = self.steps.iter().find_map(|step| match step {
+            Step::Add(Object::Element(held)) => match (held.element.set, held.element.key.first()) {
+                (Set::GuardedLinks, Some(Field::Link(link))) => {
+                    Some(GuardedLink { link: link.clone(), is_port: false })
+                }
+                (Set::PortGuards, Some(Field::Link(link))) => Some(GuardedLink { link: link.clone(), is_port: true }),
+                _ => None,
+            },
+            _ => None,
+        });
+        Sibling { guarded, addresses: self.addresses() }
+    }
+
     /// The version that this program writes.
     pub const VERSION: u32 = 1;
 }

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv6Net};
 
 use super::builder::Builder;
-use super::forwarding;
 use super::step::{Holder, LinkAddress, Object, Route, Setting, Shared, Side, Sysctl, Veth};
+use super::{filter, forwarding};
 use crate::error::{Code, Error, Result};
 use crate::model::{Addressing, Attachment, Family, Gateway, IfName, Mtu, single};
 
@@ -58,6 +58,7 @@ pub(super) fn plan(builder: &mut Builder<'_>, attachment: &Attachment, gateway: 
         builder.add(Object::Address(Side::Host, LinkAddress { link: host.clone(), net, host_scope }));
     }
     builder.set(Setting::State { side: Side::Host, link: host.clone(), up: true });
+    filter::open_loopback(builder, attachment);
     for route in host_routes(attachment, gateway) {
         builder.add(Object::Route(Side::Host, route));
     }

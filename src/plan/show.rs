@@ -2,8 +2,11 @@
 
 use std::fmt;
 
-use super::step::{BridgeLink, Holder, LinkAddress, Object, Readiness, Route, Setting, Shared, Side, Step, Veth};
-use crate::model::LINK_GROUP;
+use super::ruleset::{NetworkChain, TABLE};
+use super::step::{
+    BridgeLink, Held, Holder, LinkAddress, Object, Readiness, Route, Setting, Shared, Side, Stale, Step, Veth,
+};
+use crate::model::{Family, LINK_GROUP};
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -16,6 +19,10 @@ impl fmt::Display for Step {
                 let addresses = addresses.iter().map(|address| address.net.addr().to_string());
                 let all = links.chain(addresses).collect::<Vec<_>>().join(", ");
                 write!(f, "{}await {all}", prefix(*side))
+            }
+            Self::Forget(Stale { map, target, here }) => {
+                let (which, port) = (if *here { "" } else { "not " }, map.host_port);
+                write!(f, "conntrack -D -p {} --orig-port-dst {port}  # {which}answered by {target}", map.protocol)
             }
             Self::Announce(link, mac) => {
                 write!(f, "{}ip link set dev {link} address {mac}  # announces its addresses", prefix(Side::Container))
@@ -45,6 +52,19 @@ fn show_object(f: &mut fmt::Formatter<'_>, object: &Object, verb: &str) -> fmt::
         Object::Holder(Holder { name }) => write!(f, "ip link {verb} {name}"),
         Object::Address(side, address) => write!(f, "{}ip address {verb} {address}", prefix(*side)),
         Object::Route(side, route) => write!(f, "{}ip route {verb} {route}", prefix(*side)),
+        Object::Part(part) => write!(f, "nft {verb} {part}"),
+        Object::Chain(NetworkChain { name, .. }) => write!(f, "nft {verb} chain inet {TABLE} {name}"),
+        Object::Element(Held { element, .. }) => {
+            let verb = if verb == "del" { "delete" } else { verb };
+            write!(f, "nft {verb} element {element}")
+        }
+        Object::Loopback(Family::V4, link) => {
+            write!(f, "sysctl -w net/{}={}", super::localnet_key(link), u8::from(verb == "add"))
+        }
+        Object::Loopback(Family::V6, link) => {
+            let verb = if verb == "add" { "append" } else { verb };
+            write!(f, "ip route {verb} local ::1 dev {link} table local metric 171 proto 171")
+        }
     }
 }
 
@@ -74,6 +94,9 @@ impl fmt::Display for Shared {
             Self::Bridge(name) => write!(f, "bridge {name}"),
             Self::Holder(name) => write!(f, "holder {name}"),
             Self::Address(link, net) => write!(f, "address {net} on {link}"),
+            Self::Chain(name) => write!(f, "chain {name}"),
+            Self::Loopback(link) => write!(f, "loopback addresses by {link}"),
+            Self::Isolated(link) => write!(f, "isolation of {link}"),
         }
     }
 }

@@ -8,7 +8,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{AttachmentKey, IfName, Lease, Mac};
+use super::ruleset::{Element, NetworkChain, Part};
+use crate::model::{AttachmentKey, Family, IfName, Lease, Mac, PortMap};
 
 /// In which network namespace something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -35,6 +36,20 @@ pub enum Step {
     /// Have the container's kernel announce its addresses (gratuitous ARP, unsolicited NA): setting a MAC,
     /// even to what it is, raises `NETDEV_CHANGEADDR`, on which `arp_notify` and `ndisc_notify` act.
     Announce(IfName, Mac),
+    /// Have the kernel forget connections to a port of the host whose answers come from elsewhere.
+    Forget(Stale),
+}
+
+/// UDP "connections" that connection tracking remembers: as long as packets keep coming, they go where they went
+/// before a port map was made or removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stale {
+    /// To which port of the host.
+    pub map: PortMap,
+    /// The container's address.
+    pub target: IpAddr,
+    /// Those that lead to the container; otherwise those that lead elsewhere.
+    pub here: bool,
 }
 
 /// What the kernel finishes in its own time, after the message that asked for it was answered. A packet that
@@ -75,6 +90,36 @@ pub enum Object {
     Address(Side, LinkAddress),
     /// A route.
     Route(Side, Route),
+    /// A part of the nf_tables ruleset.
+    Part(Part),
+    /// A chain of a network's own.
+    Chain(NetworkChain),
+    /// An element of a set or map.
+    Element(Held),
+    /// That the host's loopback addresses are good by a link of the host, for ports that are mapped on them. IPv4:
+    /// `route_localnet`, without which the kernel sends nothing from 127.0.0.1 by another link (`__mkroute_output()`).
+    /// IPv6: a local route for `::1` by the link, for the answer, once it is for `::1` again, must be for an address
+    /// of the link that it came in by (`rt6_need_strict()` in `net/ipv6/route.c`).
+    Loopback(Family, IfName),
+}
+
+/// An element with whoever holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// The element.
+    #[serde(flatten)]
+    pub element: Element,
+    /// It lets the container's other links and this one send from each other's addresses: gone with either.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sibling: bool,
+    /// Several attachments have a stake in it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shared: bool,
+}
+
+impl Held {
+    /// What elements that are shared have for an owner.
+    pub const SHARED: &'static str = "shared";
 }
 
 /// A value of something that exists.
@@ -133,6 +178,12 @@ pub enum Shared {
     Holder(IfName),
     /// An address that springline put on a link of the host.
     Address(IfName, IpNet),
+    /// A network's own chain in nf_tables, by its name.
+    Chain(String),
+    /// That the host's loopback addresses are good by a bridge.
+    Loopback(IfName),
+    /// That what is behind a bridge is isolated.
+    Isolated(IfName),
 }
 
 /// A veth pair. The peer is born inside the container under its final name: moved there, the pair would
@@ -331,6 +382,7 @@ impl Step {
             Self::Add(object) | Self::Del(object) => match object {
                 Object::Address(side, address) => Some((*side, address.link.as_str())),
                 Object::Route(side, route) => Some((*side, route.link.as_str())),
+                Object::Loopback(_, link) => Some((Side::Host, link.as_str())),
                 _ => None,
             },
             Self::Set(setting) => match setting {
@@ -341,7 +393,7 @@ impl Step {
                 Setting::Port(port) => Some((Side::Host, port.link.as_str())),
                 Setting::Sysctl(sysctl) => sysctl.link().map(|link| (sysctl.side, link)),
             },
-            Self::Await(_) => None,
+            Self::Await(_) | Self::Forget(_) => None,
             Self::Announce(link, _) => Some((Side::Container, link.as_str())),
         }
     }

@@ -2,14 +2,24 @@
 
 use super::facts::Facts;
 use super::record::Record;
-use super::step::{BridgeLink, Holder, LinkAddress, Object, Shared, Side, Step, owner_of_alias};
-use crate::model::{AttachmentKey, IfName};
+use super::ruleset::{Element, Field, NetworkChain, NetworkRules, Set, Value};
+use super::step::{BridgeLink, Held, Holder, LinkAddress, Object, Shared, Side, Stale, Step, owner_of_alias};
+use crate::model::{AttachmentKey, IfName, PortMap, Protocol};
 
 /// The steps that remove what `record` and `now` show to be the attachment's. Needs neither the container's
 /// namespace nor today's configuration.
 #[must_use]
 pub fn detach(record: &Record, now: &Facts) -> Vec<Step> {
-    undo(&record.key, &record.steps, None, now)
+    let steps = undo(&record.key, &record.steps, None, now);
+    // The container's other attachments know its addresses: somebody else may get them now.
+    let known = now
+        .siblings
+        .iter()
+        .filter_map(|sibling| sibling.guarded.as_ref())
+        .flat_map(|link| record.addresses().into_iter().flat_map(|address| link.source(address)));
+    let del = |element| Step::Del(Object::Element(Held { element, shared: false, sibling: true }));
+    let known = known.map(del).filter(|step| !now.holds(step) && !steps.contains(step));
+    known.collect::<Vec<_>>().into_iter().chain(steps.clone()).collect()
 }
 
 /// The steps back from a failure: `done` are the steps that took effect since `before`, `now` is how things
@@ -62,11 +72,19 @@ fn inverses(key: &AttachmentKey, step: &Step, before: Option<&Facts>, now: &Fact
             },
             Object::Use(shared) => {
                 let last = !now.users(shared).others;
-                let unused = last.then(|| shared_object(shared, now)).flatten();
-                unused.map(Step::Del).into_iter().chain([Step::Del(object.clone())]).collect()
+                let unused = if last { shared_objects(shared, now) } else { Vec::new() };
+                unused.into_iter().map(Step::Del).chain([Step::Del(object.clone())]).collect()
             }
-            // Shared objects go with their last use; what stands on them goes with them.
-            Object::Bridge(_) | Object::Holder(_) | Object::Address(Side::Host, _) => Vec::new(),
+            // Shared objects go with their last use; what stands on them goes with them. The ruleset stays: it is the
+            // same for all who come after.
+            Object::Part(_)
+            | Object::Bridge(_)
+            | Object::Holder(_)
+            | Object::Address(Side::Host, _)
+            | Object::Chain(_)
+            | Object::Loopback(..)
+            | Object::Element(Held { shared: true, .. }) => Vec::new(),
+            Object::Element(held) => element(key, held, now),
             Object::Record(_)
             | Object::Delegation(_)
             | Object::Veth(_)
@@ -74,13 +92,63 @@ fn inverses(key: &AttachmentKey, step: &Step, before: Option<&Facts>, now: &Fact
             | Object::Route(..) => vec![Step::Del(object.clone())],
         },
         Step::Set(setting) => before.and_then(|before| before.current(setting)).map(Step::Set).into_iter().collect(),
-        Step::Del(_) | Step::Await(_) | Step::Announce(..) => Vec::new(),
+        Step::Del(_) | Step::Await(_) | Step::Announce(..) | Step::Forget(_) => Vec::new(),
     }
 }
 
-/// The object to delete when its last user goes: only if it is still what we made, and nobody else moved in.
+/// An element is ours to take away if it says so; somebody else may have the address or port by now.
+fn element(key: &AttachmentKey, held: &Held, now: &Facts) -> Vec<Step> {
+    let there = now.elements.get(&(held.element.set, held.element.key.clone()));
+    if there.is_some_and(|there| there.owner.as_ref().is_none_or(|owner| *owner == key.comment())) {
+        let del = Step::Del(Object::Element(held.clone()));
+        return [del].into_iter().chain(stale(&held.element).map(Step::Forget)).collect();
+    }
+    Vec::new()
+}
+
+/// What the kernel remembers of a port map that is no more.
+fn stale(element: &Element) -> Option<Stale> {
+    let (host, ports) = match element.key.as_slice() {
+        [Field::Address(host), ports @ ..] => (Some(*host), ports),
+        ports => (None, ports),
+    };
+    match (ports, &element.value) {
+        ([Field::Protocol(Protocol::Udp), Field::Port(host_port)], Some(Value::To(target, port))) => {
+            let map = PortMap { host, protocol: Protocol::Udp, host_port: *host_port, container_port: *port };
+            Some(Stale { map, target: *target, here: true })
+        }
+        _ => None,
+    }
+}
+
+/// The objects to delete when their last user goes: only if they are still what we made, and nobody else moved in.
+fn shared_objects(shared: &Shared, now: &Facts) -> Vec<Object> {
+    let of_link = |set: Set, link: &IfName| {
+        let key = vec![Field::Link(link.clone())];
+        let there = now.elements.get(&(set, key.clone()))?;
+        let element = Element { set, key, value: there.value.clone() };
+        Some(Object::Element(Held { element, shared: true, sibling: false }))
+    };
+    match shared {
+        Shared::Chain(name) => {
+            let chain = NetworkChain { name: name.clone(), rules: NetworkRules::MasqueradeExcept(Vec::new()) };
+            vec![Object::Chain(chain)]
+        }
+        Shared::Loopback(link) => {
+            let open = now.loopback.iter().filter(|(_, there)| there == link);
+            let open = open.map(|(family, link)| Object::Loopback(*family, link.clone()));
+            open.chain(of_link(Set::LoopbackLinks, link)).collect()
+        }
+        Shared::Isolated(link) => {
+            [of_link(Set::IsolatedLinks, link), of_link(Set::IsolatedNetworks, link)].into_iter().flatten().collect()
+        }
+        Shared::Bridge(_) | Shared::Holder(_) | Shared::Address(..) => shared_object(shared, now).into_iter().collect(),
+    }
+}
+
 fn shared_object(shared: &Shared, now: &Facts) -> Option<Object> {
     match shared {
+        Shared::Chain(_) | Shared::Loopback(_) | Shared::Isolated(_) => None,
         Shared::Bridge(name) => {
             let link = now.host_link(name).filter(|link| link.is_ours(BridgeLink::ALIAS))?;
             let bridge = BridgeLink { name: name.clone(), mac: link.mac?, mtu: link.mtu };

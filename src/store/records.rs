@@ -58,6 +58,27 @@ impl Store {
         Ok(())
     }
 
+    /// Whether no attachment has a record, of whatever network.
+    #[must_use]
+    pub fn is_unused(&self) -> bool {
+        names_in(&self.root.join("attachments")).is_ok_and(|networks| networks.is_empty())
+    }
+
+    /// The keys of all records of a container, of whatever network.
+    pub fn attachments_of_container(&self, container: &ContainerId) -> Result<Vec<AttachmentKey>> {
+        let root = self.root.join("attachments");
+        let mut keys = Vec::new();
+        for network in names_in(&root)? {
+            let Ok(network) = NetworkName::parse(&network) else { continue };
+            for file in names_in(&root.join(network.as_str()).join(container.as_str()))? {
+                if let Some(Ok(ifname)) = file.strip_suffix(".json").map(IfName::parse) {
+                    keys.push(AttachmentKey { network: network.clone(), container: container.clone(), ifname });
+                }
+            }
+        }
+        Ok(keys)
+    }
+
     /// The keys of all records of a network.
     pub fn attachments_of(&self, network: &NetworkName) -> Result<Vec<AttachmentKey>> {
         let dir = self.root.join("attachments").join(network.as_str());

@@ -14,6 +14,9 @@ impl Store {
         let name = match shared {
             Shared::Bridge(name) => format!("bridge-{name}"),
             Shared::Holder(name) => format!("holder-{name}"),
+            Shared::Chain(name) => format!("chain-{name}"),
+            Shared::Loopback(link) => format!("loopback-{link}"),
+            Shared::Isolated(link) => format!("isolated-{link}"),
             Shared::Address(link, net) => format!("address-{link}-{}", net.to_string().replace('/', "_")),
         };
         self.root.join("shared").join(name)
@@ -61,6 +64,9 @@ fn parse(name: &str) -> Option<Shared> {
     Some(match kind {
         "bridge" => Shared::Bridge(link(rest)?),
         "holder" => Shared::Holder(link(rest)?),
+        "chain" => Shared::Chain(rest.to_owned()),
+        "loopback" => Shared::Loopback(link(rest)?),
+        "isolated" => Shared::Isolated(link(rest)?),
         "address" => {
             let (name, net) = rest.rsplit_once('-')?; // a link's name may contain '-', an address does not
             Shared::Address(link(name)?, net.replace('_', "/").parse().ok()?)

@@ -9,6 +9,7 @@
 
 pub mod cni;
 pub mod state;
+pub mod traffic;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -21,7 +21,7 @@ ours! {
     args_mac_of_cni_args_is_set,
     args_mac_that_is_none_is_refused,
     caps_mac_is_set,
-    caps_port_mappings_are_refused,
+    caps_port_mappings,
     caps_bandwidth_is_refused,
     l_02_integral_numbers_may_be_written_as_floats,
 }
@@ -220,14 +220,24 @@ fn caps_empty_wishes_are_none(plugin: Plugin) {
     }
 }
 
-/// §1.11: port mappings are not built yet: who asks for one learns so, in either spelling, before any change.
-fn caps_port_mappings_are_refused(plugin: Plugin) {
+/// §1.11: port mappings, as podman and as CRI spell them. One without a port of the host's says only what the
+/// container has.
+fn caps_port_mappings(plugin: Plugin) {
     let mappings = [
-        json!([{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]),
-        json!([{"HostPort": 8081, "ContainerPort": 80, "Protocol": "tcp", "HostIP": ""}]),
+        json!([{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}, {"containerPort": 443}]),
+        json!([{"HostPort": 8080, "ContainerPort": 80, "Protocol": "TCP", "HostIP": ""}]),
     ];
     for mappings in mappings {
-        assert_refused(plugin, "portMappings", &mappings);
+        let (lab, conf) = lab_and_conf(plugin);
+        let container = lab.container("c1");
+        let idle = idle_host(&lab, lab.cni(plugin), &conf);
+        let wish = json!({"capabilities": {"portMappings": true}, "runtimeConfig": {"portMappings": mappings}});
+        let conf = merged(&conf, &wish);
+        lab.cni(plugin).add(&conf, &container, "eth0").result();
+        let elements = lab.host().shell("nft list map inet springline ports4");
+        assert!(elements.contains("tcp . 8080") && elements.contains(": 10.22.0.2 . 80"), "{elements}");
+        lab.cni(plugin).del(&conf, &container, "eth0").silent();
+        assert_unchanged(&idle, &lab.host_state());
     }
 }
 

@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use springline::model::{
     Address, Attachment, AttachmentKey, Bridge, ContainerId, ContainerRoute, Dns, Forwarding, Gateway,
-    HostLinkTemplate, HostRoutes, IfName, Interconnect, Ipam, LINK_GROUP, Lease, Mode, Mtu, Network, NetworkName,
-    RoutedNetwork,
+    HostLinkTemplate, HostRoutes, IfName, Interconnect, Ipam, Isolation, LINK_GROUP, Lease, Masquerade, Mode, Mtu,
+    Network, NetworkName, PortMap, Protocol, RoutedNetwork,
 };
 use springline::plan::{
     self, BridgeLink, FORWARDING, Facts, Holder, Link, LinkAddress, LinkKind, Namespace, Object, Route, Shared, Step,
@@ -102,6 +102,9 @@ pub(crate) fn network(mode: Mode) -> Network {
         ipam: Some(Ipam::BuiltIn { ranges: Vec::new(), addresses: Vec::new(), routes: None, data_dir: None }),
         forwarding: Forwarding::Enable,
         dns: Dns::default(),
+        masquerade: None,
+        anti_spoof: false,
+        isolation: Isolation::default(),
     }
 }
 
@@ -153,8 +156,9 @@ fn attachments() -> impl Strategy<Value = Attachment> {
         select(vec![Forwarding::Enable, Forwarding::Enable, Forwarding::Require, Forwarding::Leave]),
         (select(vec![Route::MAIN, 100]), select(vec![0u32, 50]), select(vec![171u8, 4])),
         routed_networks(),
+        filters(),
     );
-    let networks = networks.prop_map(|(mode, mtu, ipam, forwarding, (table, metric, protocol), routes)| {
+    let networks = networks.prop_map(|(mode, mtu, ipam, forwarding, (table, metric, protocol), routes, filters)| {
         let plain = network(mode);
         Network {
             mtu,
@@ -165,22 +169,50 @@ fn attachments() -> impl Strategy<Value = Attachment> {
             }),
             host_routes: HostRoutes { table, metric, protocol },
             routes: if matches!(plain.mode, Mode::Routed(_)) { routes } else { Vec::new() },
+            anti_spoof: filters.0,
+            masquerade: filters.1,
+            isolation: filters.2,
             ..plain
         }
     });
-    (networks, vec((any::<bool>(), 1..60u8, any::<bool>()), 0..=3), option::of(container_routes())).prop_map(
-        |(network, hosts, routes)| {
-            let mut addresses: Vec<Address> =
-                hosts.into_iter().map(|(v6, host, gateway)| address(v6, host, gateway)).collect();
-            addresses.sort_by_key(|address| address.net);
-            addresses.dedup_by_key(|address| address.net);
-            let mut attachment = attachment("c1", network, &addresses);
-            if matches!(attachment.network.ipam, Some(Ipam::Delegated { .. })) {
-                attachment.leases.clear(); // the plugin keeps its own
-            }
-            Attachment { container_routes: routes, ..attachment }
-        },
-    )
+    // Which addresses are its own, only the plugin knows.
+    let networks = networks.prop_map(|mut network| {
+        let is_delegated = matches!(network.ipam, Some(Ipam::Delegated { .. }));
+        network.isolation.network &= !(is_delegated && matches!(network.mode, Mode::Routed(_)));
+        network
+    });
+    let hosts = vec((any::<bool>(), 1..60u8, any::<bool>()), 0..=3);
+    (networks, hosts, option::of(container_routes()), port_maps()).prop_map(|(network, hosts, routes, ports)| {
+        let mut addresses: Vec<Address> =
+            hosts.into_iter().map(|(v6, host, gateway)| address(v6, host, gateway)).collect();
+        addresses.sort_by_key(|address| address.net);
+        addresses.dedup_by_key(|address| address.net);
+        let mut attachment = attachment("c1", network, &addresses);
+        if matches!(attachment.network.ipam, Some(Ipam::Delegated { .. })) {
+            attachment.leases.clear(); // the plugin keeps its own
+        }
+        Attachment { container_routes: routes, ports, ..attachment }
+    })
+}
+
+/// Anti-spoofing, masquerade, isolation.
+fn filters() -> impl Strategy<Value = (bool, Option<Masquerade>, Isolation)> {
+    let except = subsequence(vec![net("10.0.0.0/8"), net("198.51.100.0/25"), net("fd00::/8")], 0..=3);
+    let masquerade = option::of(except.prop_map(|except| Masquerade { except }));
+    let isolation = any::<(bool, bool)>().prop_map(|(ports, network)| Isolation { ports, network });
+    (any::<bool>(), masquerade, isolation)
+}
+
+fn port_maps() -> impl Strategy<Value = Vec<PortMap>> {
+    let hosts = select(vec![None, Some(ip("192.0.2.10")), Some(ip("127.0.0.1")), Some(ip("::1")), Some(ip("::"))]);
+    let protocols = select(vec![Protocol::Tcp, Protocol::Udp, Protocol::Sctp]);
+    let one = (hosts, protocols, 8080..8084u16);
+    let one = one.prop_map(|(host, protocol, host_port)| PortMap { host, protocol, host_port, container_port: 80 });
+    vec(one, 0..=3).prop_map(|mut maps| {
+        maps.sort();
+        maps.dedup_by(|one, other| one.overlaps(other));
+        maps
+    })
 }
 
 fn address(v6: bool, host: u8, gateway: bool) -> Address {
@@ -328,6 +360,8 @@ impl Around {
             container_ipv6: self.ipv6.1 || needs_ipv6,
             uplink_mtu: self.uplink_mtu,
             advertised_uplinks: self.uplinks.clone(),
+            // Made once, and never taken away with an attachment.
+            parts: plan::Part::ALL.into(),
             container: self.container(),
             ..Facts::default()
         };

@@ -34,7 +34,7 @@ proptest! {
         for step in &given.steps {
             prop_assert!(!facts.holds(step), "{}", step);
             facts.apply(step, given.key());
-            let lasting = !matches!(step, Step::Await(_) | Step::Announce(..));
+            let lasting = !matches!(step, Step::Await(_) | Step::Announce(..) | Step::Forget(_));
             prop_assert!(!lasting || facts.holds(step), "{}", step);
         }
     }

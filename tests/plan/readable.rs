@@ -8,9 +8,10 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde::Deserialize;
-use springline::model::{AttachmentKey, IfName, LINK_GROUP, Mac};
+use springline::model::{AttachmentKey, IfName, LINK_GROUP, Mac, PortMap};
 use springline::plan::{
-    FORWARDING, Facts, FibMatch, Link, LinkAddress, LinkKind, Namespace, Route, RouteKind, Shared, Users,
+    Element, FORWARDING, Facts, FibMatch, Field, Link, LinkAddress, LinkKind, Namespace, PortClaim, PortHolder, Route,
+    RouteKind, Set, Shared, Users,
 };
 
 /// The whole file.
@@ -35,6 +36,17 @@ pub(crate) struct FactsFile {
     used_by_others: Vec<SharedFile>,
     /// Addresses leased in this network, with their owners.
     leases: BTreeMap<IpAddr, AttachmentKey>,
+    /// Ports of the host that somebody has.
+    ports: Vec<PortFile>,
+}
+
+/// A port that somebody has: another attachment, or a process.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PortFile {
+    map: PortMap,
+    attachment: Option<String>,
+    process: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -121,6 +133,7 @@ impl Default for FactsFile {
             fib: Vec::new(),
             used_by_others: Vec::new(),
             leases: BTreeMap::new(),
+            ports: Vec::new(),
         }
     }
 }
@@ -165,7 +178,19 @@ impl FactsFile {
         facts.users = shared.map(|shared| (shared, Users { mine: false, others: true })).collect();
         let leases = self.leases.iter();
         facts.leases = leases.map(|(address, owner)| ((key.network.clone(), *address), owner.clone())).collect();
+        facts.port_claims = self.ports.iter().map(PortFile::to_claim).collect();
         facts
+    }
+}
+
+impl PortFile {
+    fn to_claim(&self) -> PortClaim {
+        let key = [Field::Protocol(self.map.protocol), Field::Port(self.map.host_port)];
+        let holder = match &self.process {
+            Some(process) => PortHolder::Process(process.clone()),
+            None => PortHolder::Element(Element::of(Set::Ports4, key), self.attachment.clone()),
+        };
+        PortClaim { map: self.map, holder }
     }
 }
 

@@ -145,7 +145,8 @@ fn attachment(base: &Base, call: &Call) -> Result<(Attachment, Vec<IpNet>)> {
     request::take_asked_for(&mut network, &asked);
     let delegated = base.ipam_type().is_some_and(|plugin| plugin != "springline");
     request::refuse_what_the_version_cannot_say(base.version, &network, delegated, !asked.ips.is_empty())?;
-    Ok((request::attachment(key, &call.netns, network, asked.mac, "")?, asked.ips))
+    let attachment = request::attachment(key, &call.netns, network, asked.mac, "")?;
+    Ok((Attachment { ports: runtime.ports()?, ..attachment }, asked.ips))
 }
 
 /// The attachment with what an allocator without any leases would give it.

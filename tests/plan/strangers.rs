@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use proptest::sample::subsequence;
 use springline::model::LINK_GROUP;
-use springline::plan::{self, BridgeLink, Facts, Holder, Link, LinkKind, Object, Shared, Step, owner_of_alias};
+use springline::plan::{self, BridgeLink, Facts, Held, Holder, Link, LinkKind, Object, Shared, Step, owner_of_alias};
 
 use crate::given::{Given, given, key, name, thousand};
 use crate::world::{after, record};
@@ -133,6 +133,14 @@ fn assert_ours(step: &Step, given: &Given, now: &Facts) {
         Object::Address(_, address) => {
             assert!(!others_use(Shared::Address(address.link.clone(), address.net)), "{step}");
         }
+        Object::Element(held) => {
+            let there = &now.elements[&(held.element.set, held.element.key.clone())];
+            let owner = if held.shared { Held::SHARED.to_owned() } else { given.key().comment() };
+            assert_eq!(there.owner, Some(owner), "{step}");
+        }
+        Object::Chain(chain) => assert!(!others_use(Shared::Chain(chain.name.clone())), "{step}"),
+        Object::Loopback(_, link) => assert!(!others_use(Shared::Loopback(link.clone())), "{step}"),
+        Object::Part(_) => panic!("{step}: it is everybody's"),
         Object::Use(_) | Object::Delegation(_) | Object::Route(..) => {}
     }
 }

@@ -55,7 +55,9 @@ proptest! {
         let now = with_fib(after(&given.before, given.key(), &given.steps), &given.attachment);
         let again = plan::attach(&given.attachment, &now).unwrap();
         // A stake is claimed again, for the record that the second plan will be written to.
-        let is_harmless = |step: &&Step| matches!(step, Step::Await(_) | Step::Announce(..) | Step::Add(Object::Use(_)));
+        let is_harmless = |step: &&Step| {
+            matches!(step, Step::Await(_) | Step::Announce(..) | Step::Forget(_) | Step::Add(Object::Use(_)))
+        };
         prop_assert!(again.steps.iter().all(|step| is_harmless(&step)), "{:?}", again.steps);
         same(&after(&now, given.key(), &again.steps), &now, "after the second plan")?;
     }

@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::base::Base;
+use super::filter::{IsolationKey, MasqueradeKey, PortMappingKey};
 use super::forgiving;
 use crate::error::{Code, Error, Result};
+use crate::model::PortMap;
 
 /// Keys that we do not understand, with their values.
 pub(super) type Unknown = BTreeMap<String, Value>;
@@ -47,15 +49,16 @@ pub struct Config {
     /// Where addresses come from; absent or empty: the interface gets none from us.
     #[schemars(with = "Option<super::ipam::IpamKey>")]
     pub ipam: Option<Value>,
-    /// Hide the container behind the host's addresses. Not in this version: only `false` is taken.
-    #[serde(default)]
-    pub masquerade: Option<Value>,
+    /// Hide the container behind the host's addresses when its traffic leaves the host: `true`, or an object with
+    /// the networks toward which it keeps its own.
+    pub masquerade: Option<MasqueradeKey>,
     /// The reference plugins' name for `masquerade`.
-    #[serde(default)]
-    pub ip_masq: Option<Value>,
-    /// Drop packets with foreign source addresses. Not in this version: only `false` is taken.
-    #[serde(default)]
+    pub ip_masq: Option<MasqueradeKey>,
+    /// Drop what the container sends from foreign addresses, and its router advertisements; on unless `false`.
     pub anti_spoof: Option<bool>,
+    /// Which other containers the containers of this network reach: all (`none`), none at all (`ports`), or those
+    /// of their own network (`network`).
+    pub isolation: Option<IsolationKey>,
     /// `enable`: turn on what is needed on the host; `require`: refuse if it is off; `leave`: do nothing.
     #[serde(default)]
     pub forwarding: ForwardingKey,
@@ -355,9 +358,9 @@ pub struct RuntimeConfig {
     /// Range sets, put before those of the configuration.
     #[serde(default, rename = "ipranges", deserialize_with = "forgiving::or_default")]
     pub ip_ranges: Vec<Vec<super::ipam::RangeKey>>,
-    /// Port maps, which this version refuses.
+    /// Port maps.
     #[serde(default, rename = "portmappings", deserialize_with = "forgiving::or_default")]
-    pub port_mappings: Vec<Value>,
+    pub port_mappings: Vec<PortMappingKey>,
     /// Rates, which this version refuses.
     #[serde(default)]
     pub bandwidth: Option<BTreeMap<String, Value>>,
@@ -378,6 +381,13 @@ pub struct RuntimeDns {
     /// Resolver options.
     #[serde(default, deserialize_with = "forgiving::or_default")]
     pub options: Vec<String>,
+}
+
+impl RuntimeConfig {
+    /// The port maps asked for.
+    pub fn ports(&self) -> Result<Vec<PortMap>> {
+        super::filter::port_maps(&self.port_mappings)
+    }
 }
 
 impl Config {

@@ -4,6 +4,7 @@ mod args;
 pub mod base;
 pub mod config;
 pub mod env;
+mod filter;
 mod forgiving;
 pub mod ipam;
 mod network;

@@ -8,12 +8,13 @@ use super::config::{
     BridgeKey, Config, DnsKey, ForwardingKey, GatewayObject, ModeKey, MtuKey, OneOrMore, RoutedNetworkKey,
     RuntimeConfig, SchemeKey,
 };
+use super::filter::{IsolationKey, MasqueradeKey};
 use super::ipam::{IpamKey, invalid};
 use super::unknown;
 use crate::error::{Code, Error, Result};
 use crate::model::{
-    Addressing, Bridge, Dns, Forwarding, Gateway, HostLinkTemplate, HostRoutes, IfName, Interconnect, Ipam, Mode, Mtu,
-    Network, NetworkName, RoutedNetwork, parse_network,
+    Addressing, Bridge, Dns, Forwarding, Gateway, HostLinkTemplate, HostRoutes, IfName, Interconnect, Ipam, Masquerade,
+    Mode, Mtu, Network, NetworkName, RoutedNetwork, parse_network,
 };
 
 impl Config {
@@ -41,31 +42,17 @@ impl Config {
                 ForwardingKey::Leave => Forwarding::Leave,
             },
             dns: self.dns_model(runtime),
+            masquerade: self.masquerade_model()?,
+            anti_spoof: self.anti_spoof.unwrap_or(true),
+            isolation: self.isolation.as_ref().map(IsolationKey::to_model).unwrap_or_default(),
             mode,
         })
     }
 
     fn refuse_what_is_missing(&self, runtime: &RuntimeConfig) -> Result<()> {
-        let off = |value: &Value| matches!(value, Value::Null | Value::Bool(false));
-        for (key, value) in [("masquerade", &self.masquerade), ("ipMasq", &self.ip_masq)] {
-            if let Some(value) = value.as_ref().filter(|value| !off(value)) {
-                return Err(unknown::not_in_this_version(
-                    key,
-                    value,
-                    "masquerade the addresses with a rule of your own",
-                ));
-            }
-        }
-        if self.anti_spoof == Some(true) {
-            return Err(unknown::not_in_this_version("antiSpoof", &true, "leave the key out, or set it to false"));
-        }
         if let Some((key, value)) = self.sysctl.first_key_value() {
             let instead = "chain the tuning plugin behind springline";
             return Err(unknown::not_in_this_version("sysctl", &format!("{key}={value}"), instead));
-        }
-        if let Some(port) = runtime.port_mappings.first() {
-            let instead = "chain the portmap plugin behind springline, and declare the capability there";
-            return Err(unknown::not_in_this_version("runtimeConfig.portMappings", port, instead));
         }
         let rates = runtime.bandwidth.iter().flatten();
         if let Some((key, value)) =
@@ -75,6 +62,17 @@ impl Config {
             return Err(unknown::not_in_this_version("runtimeConfig.bandwidth", &format!("{key}={value}"), instead));
         }
         Ok(())
+    }
+
+    /// `ipMasq` is another name for `masquerade`; a configuration that has both must mean the same by them.
+    fn masquerade_model(&self) -> Result<Option<Masquerade>> {
+        let [own, other] = [&self.masquerade, &self.ip_masq].map(|key| key.as_ref().map(MasqueradeKey::to_model));
+        match (own.transpose()?, other.transpose()?) {
+            (Some(own), Some(other)) if own != other => {
+                Err(invalid("ipMasq", "says otherwise than masquerade").hint("leave one of the two out"))
+            }
+            (own, other) => Ok(own.or(other).flatten()),
+        }
     }
 
     fn mode(&self, seed: &str) -> Result<Mode> {

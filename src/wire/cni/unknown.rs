@@ -6,6 +6,7 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::Value;
 
 use super::config::{BridgeKey, Config, DnsKey, GatewayObject, HostRoutesKey, RoutedNetworkKey};
+use super::filter::{MasqueradeKey, MasqueradeObject};
 use super::ipam::{AddressKey, ContainerRouteKey, IpamKey, RangeKey};
 use crate::error::{Code, Error, Result};
 
@@ -18,6 +19,11 @@ pub(super) fn refuse(config: &Config) -> Result<()> {
     refuse_in::<DnsKey>("dns.", &config.dns.unknown)?;
     if let Some(gateway) = &config.gateway {
         refuse_in::<GatewayObject>("gateway.", &gateway.0.unknown)?;
+    }
+    for (place, key) in [("masquerade.", &config.masquerade), ("ipMasq.", &config.ip_masq)] {
+        if let Some(MasqueradeKey::Except(object)) = key {
+            refuse_in::<MasqueradeObject>(place, &object.unknown)?;
+        }
     }
     if let Some(bridge) = &config.bridge {
         refuse_in::<BridgeKey>("bridge.", &bridge.unknown)?;

@@ -1,0 +1,377 @@
+//! nf_tables and connection tracking: facts, transactions, and ports that somebody has.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::run::Run;
+use super::{Engine, refused};
+use crate::error::{Code, Coded, Result};
+use crate::kernel::nft::{ChainView, Change, Nft};
+use crate::kernel::{self, Conntrack, KernelError};
+use crate::model::{Attachment, AttachmentKey, Family, IfName, Mode, PortMap};
+use crate::plan::{
+    self, Element, ElementFact, Facts, Field, Held, Object, Part, PortClaim, PortHolder, Record, RouteKind, Set,
+    Shared, Sibling, Stale, Step, Table, VERSION, Value,
+};
+
+/// What to do about a kernel without nf_tables.
+const WITHOUT: &str = "\"antiSpoof\": false, without masquerade, ports and isolation, does without nf_tables";
+
+impl Engine {
+    fn nft(&self) -> Result<&Nft> {
+        if let Some(nft) = self.nft.get() {
+            return Ok(nft);
+        }
+        let nft =
+            Nft::open().coded(Code::Kernel, || "open a socket to nf_tables").map_err(|error| error.hint(WITHOUT))?;
+        Ok(self.nft.get_or_init(|| nft))
+    }
+
+    /// What of `wanted` is there: parts of the ruleset, chains, elements.
+    fn observe_filter(&self, facts: &mut Facts, parts: &[Part], chains: &[String], elements: &[Element]) -> Result<()> {
+        if parts.is_empty() && chains.is_empty() && elements.is_empty() {
+            return Ok(());
+        }
+        let of_parts: Vec<(Part, plan::Chain)> =
+            parts.iter().filter_map(|part| Some((*part, part.chains().into_iter().next()?))).collect();
+        let names: Vec<(Table, &str)> = of_parts
+            .iter()
+            .map(|(part, chain)| (part.table(), chain.name.as_ref()))
+            .chain(chains.iter().map(|name| (Table::Inet, name.as_str())))
+            .collect();
+        let wanted: Vec<&Element> = elements.iter().collect();
+        let found = self.nft()?.look_up(&names, &wanted);
+        let (views, elements_there) = found.map_err(|error| refused(&error, "look at nf_tables").hint(WITHOUT))?;
+        let (views_of_parts, views_of_chains) = views.split_at(of_parts.len());
+        for ((part, chain), view) in of_parts.iter().zip(views_of_parts) {
+            if view.as_ref().is_some_and(|view| is_whole(view, chain)) {
+                facts.parts.insert(*part);
+            }
+        }
+        let there = chains.iter().zip(views_of_chains).filter(|(_, view)| view.is_some());
+        facts.chains.extend(there.map(|(name, _)| name.clone()));
+        for (element, view) in elements.iter().zip(elements_there) {
+            if let Some(view) = view {
+                let fact = ElementFact { value: view.value, owner: view.comment };
+                facts.elements.insert((element.set, element.key.clone()), fact);
+            }
+        }
+        Ok(())
+    }
+
+    /// The facts in nf_tables for `plan::attach`; the links' must be there already.
+    pub(super) async fn observe_filter_to_attach(&self, facts: &mut Facts, attachment: &Attachment) -> Result<()> {
+        facts.siblings = self.siblings(&attachment.key, facts.container_cookie)?;
+        let wanted = plan::wanted_filter(attachment, facts)?;
+        let stakes = wanted.chains.iter().map(|chain| Shared::Chain(chain.name.clone()));
+        let stakes: BTreeSet<Shared> = stakes.chain(wanted.shared.iter().map(|(shared, _)| shared.clone())).collect();
+        for shared in stakes {
+            if let Shared::Loopback(link) = &shared {
+                self.observe_loopback(facts, link).await?;
+            }
+            let users = self.store.users(&shared, &attachment.key)?;
+            facts.users.insert(shared, users);
+        }
+        if !attachment.ports.is_empty() && matches!(attachment.network.mode, Mode::Bridged(_)) {
+            let read = |key: &str| Some((key.to_owned(), self.host.sysctls.read(key).ok()?));
+            facts.host.sysctls.extend(plan::BRIDGE_NETFILTER.into_iter().filter_map(read));
+        }
+        let chains: Vec<String> = wanted.chains.into_iter().map(|chain| chain.name).collect();
+        let shared = wanted.shared.into_iter().map(|(_, element)| element);
+        let elements: Vec<Element> = wanted.elements.into_iter().chain(wanted.siblings).chain(shared).collect();
+        self.observe_filter(facts, &wanted.parts, &chains, &elements)?;
+        facts.port_claims = self.port_claims(attachment, facts)?;
+        Ok(())
+    }
+
+    /// The facts in nf_tables for `plan::detach` and `plan::drift`: what the steps name. When shared elements go with
+    /// their last user, they are known by the stake.
+    pub(super) async fn observe_filter_of(&self, facts: &mut Facts, record: &Record) -> Result<()> {
+        let (mut parts, mut chains, mut elements) = (Vec::new(), Vec::new(), Vec::new());
+        facts.siblings = self.siblings(&record.key, record.netns.cookie)?;
+        for link in facts.siblings.iter().filter_map(|sibling| sibling.guarded.as_ref()) {
+            elements.extend(record.addresses().into_iter().flat_map(|address| link.source(address)));
+        }
+        let steps = &record.steps;
+        for step in steps {
+            match step {
+                Step::Add(Object::Part(part)) => parts.push(*part),
+                Step::Add(Object::Chain(chain)) => chains.push(chain.name.clone()),
+                Step::Add(Object::Use(Shared::Chain(name))) => chains.push(name.clone()),
+                Step::Add(Object::Element(held)) => elements.push(held.element.clone()),
+                Step::Add(Object::Use(Shared::Loopback(link))) => {
+                    self.observe_loopback(facts, link).await?;
+                    elements.push(Element::of(Set::LoopbackLinks, [Field::Link(link.clone())]));
+                }
+                Step::Add(Object::Use(Shared::Isolated(link))) => {
+                    let sets = [Set::IsolatedLinks, Set::IsolatedNetworks];
+                    elements.extend(sets.map(|set| Element::of(set, [Field::Link(link.clone())])));
+                }
+                _ => {}
+            }
+        }
+        self.observe_filter(facts, &parts, &chains, &elements)
+    }
+
+    /// The other attachments of a container: those of the same id whose namespace is the same.
+    fn siblings(&self, key: &AttachmentKey, cookie: u64) -> Result<Vec<Sibling>> {
+        let mut siblings = Vec::new();
+        for other in self.store.attachments_of_container(&key.container)? {
+            // An unreadable record is for its own DEL to settle.
+            if other != *key
+                && let Ok(Some(record)) = self.store.record(&other)
+                && record.netns.cookie == cookie
+            {
+                siblings.push(record.as_sibling());
+            }
+        }
+        Ok(siblings)
+    }
+
+    /// Whether the host's loopback addresses are good by a link.
+    pub(super) async fn observe_loopback(&self, facts: &mut Facts, link: &IfName) -> Result<()> {
+        if self.host.sysctls.read(&plan::localnet_key(link)).is_ok_and(|value| value == "1") {
+            facts.loopback.insert((Family::V4, link.clone()));
+        }
+        let Some(index) = self.host.index(link) else { return Ok(()) };
+        let routes = self.host.fib(Family::V6, kernel::LOCAL_TABLE, Some(index)).await;
+        let routes = routes.map_err(|error| refused(&error, "look at the host"))?;
+        if routes.iter().any(|route| route.dst.addr().is_loopback()) {
+            facts.loopback.insert((Family::V6, link.clone()));
+        }
+        Ok(())
+    }
+
+    /// Who has the ports that are wanted: other attachments, by the elements that are there; processes, by the sockets.
+    fn port_claims(&self, attachment: &Attachment, facts: &Facts) -> Result<Vec<PortClaim>> {
+        let mut claims = Vec::new();
+        let families: Vec<Family> =
+            Family::BOTH.into_iter().filter(|family| attachment.port_target(*family).is_some()).collect();
+        // A port on all addresses is taken too if somebody has it on one of them.
+        let mut rivals: Vec<(Element, Option<String>)> = facts
+            .elements
+            .iter()
+            .map(|((set, key), there)| {
+                (Element { set: *set, key: key.clone(), value: there.value.clone() }, there.owner.clone())
+            })
+            .collect();
+        for family in &families {
+            let maps: Vec<&PortMap> = attachment.ports.iter().filter(|map| map.is_of(*family)).collect();
+            let [any, one] = sets_of(*family);
+            if maps.iter().any(|map| map.is_on_all_addresses()) {
+                rivals.extend(self.elements_of(one)?);
+            }
+            let on_one = maps.iter().filter(|map| !map.is_on_all_addresses());
+            let everywhere: Vec<Element> = on_one
+                .map(|map| Element::of(any, [Field::Protocol(map.protocol), Field::Port(map.host_port)]))
+                .collect();
+            let wanted: Vec<&Element> = everywhere.iter().collect();
+            if !wanted.is_empty() {
+                let found = self.nft()?.look_up(&[], &wanted);
+                let (_, views) = found.map_err(|error| refused(&error, "look at nf_tables"))?;
+                let there = everywhere.iter().zip(views);
+                rivals.extend(there.filter_map(|(element, view)| {
+                    let view = view?;
+                    Some((Element { value: view.value, ..element.clone() }, view.comment))
+                }));
+            }
+            let listening = maps.iter().filter_map(|map| {
+                let process = kernel::listener(map, *family)?;
+                Some(PortClaim { map: **map, holder: PortHolder::Process(process) })
+            });
+            claims.extend(listening);
+        }
+        let of_others = rivals.into_iter().filter_map(|(element, owner)| {
+            let map = map_of(&element)?;
+            Some(PortClaim { map, holder: PortHolder::Element(element, owner) })
+        });
+        claims.extend(of_others.filter(|claim| attachment.ports.iter().any(|map| map.overlaps(&claim.map))));
+        Ok(claims)
+    }
+
+    /// All elements of an attachment, found by their comments. For when its record is lost: it looks at everybody's.
+    pub(super) fn elements_of_owner(&self, key: &AttachmentKey) -> Result<Vec<Element>> {
+        let comment = key.comment();
+        let mut own = Vec::new();
+        // Without nf_tables there are none.
+        if self.nft().is_ok() {
+            for set in Set::ALL {
+                let elements = self.elements_of(set)?.into_iter();
+                own.extend(elements.filter(|(_, owner)| owner.as_ref() == Some(&comment)).map(|(element, _)| element));
+            }
+        }
+        Ok(own)
+    }
+
+    /// Whether one of these links is guarded for the attachment, even if it is gone.
+    pub(super) fn has_guarded_link(&self, key: &AttachmentKey, links: &[IfName]) -> Result<bool> {
+        let of_link = |link: &IfName| {
+            [Set::GuardedLinks, Set::PortGuards].map(|set| Element::of(set, [Field::Link(link.clone())]))
+        };
+        let wanted: Vec<Element> = links.iter().flat_map(of_link).collect();
+        let Ok(nft) = self.nft() else { return Ok(false) };
+        let found = nft.look_up(&[], &wanted.iter().collect::<Vec<_>>());
+        let (_, views) = found.map_err(|error| refused(&error, "look at nf_tables"))?;
+        Ok(views.iter().flatten().any(|view| view.comment.as_ref() == Some(&key.comment())))
+    }
+
+    fn elements_of(&self, set: Set) -> Result<Vec<(Element, Option<String>)>> {
+        self.nft()?.elements_of(set).map_err(|error| refused(&error, "look at nf_tables"))
+    }
+
+    /// The attachments that have ports which `attachment` wants, and whose namespaces have ended without a DEL.
+    pub(super) async fn reclaim_ports(&self, attachment: &Attachment, facts: &Facts) -> Result<usize> {
+        let mut freed = 0;
+        let owners: BTreeSet<&String> = facts
+            .port_claims
+            .iter()
+            .filter_map(|claim| match &claim.holder {
+                PortHolder::Element(_, owner) => owner.as_ref(),
+                PortHolder::Process(_) => None,
+            })
+            .filter(|owner| **owner != attachment.key.comment())
+            .collect();
+        for owner in owners {
+            let Some(key) = AttachmentKey::parse(owner) else { continue };
+            let Some(_lock) = self.store.try_lock_attachment(&key)? else { continue };
+            match self.store.record(&key) {
+                Ok(Some(record)) if self.is_alive(&record) => {}
+                Ok(Some(record)) => {
+                    let mut run = Run::new(self, &key, None);
+                    run.assume_locked();
+                    freed += usize::from(self.remove(&mut run, &record, None).await?.is_empty());
+                }
+                // No record: nobody will ever take it away.
+                Ok(None) => {
+                    let theirs = facts.port_claims.iter().filter_map(|claim| match &claim.holder {
+                        PortHolder::Element(element, Some(there)) if there == owner => Some(element.clone()),
+                        _ => None,
+                    });
+                    let changes: Vec<Change> = theirs.map(Change::DeleteElement).collect();
+                    self.transact(&changes, "take over ports of a lost attachment")?;
+                    freed += 1;
+                }
+                Err(_) => {} // an unreadable record is for DEL to settle
+            }
+        }
+        Ok(freed)
+    }
+
+    fn transact(&self, changes: &[Change], doing: &'static str) -> Result<()> {
+        self.nft()?.transact(changes).map_err(|(_, error)| refused(&error, doing))
+    }
+
+    /// Removes the tables that have no elements any more. For when the last attachment is gone.
+    pub(super) fn remove_empty_tables(&self) -> Result<()> {
+        let parts: Vec<(Part, plan::Chain)> =
+            Part::ALL.into_iter().filter_map(|part| Some((part, part.chains().into_iter().next()?))).collect();
+        let names: Vec<(Table, &str)> = parts.iter().map(|(part, chain)| (part.table(), chain.name.as_ref())).collect();
+        let Ok(nft) = self.nft() else { return Ok(()) }; // no nf_tables, no tables
+        let Ok((views, _)) = nft.look_up(&names, &[]) else { return Ok(()) };
+        for table in [Table::Inet, Table::Arp, Table::Bridge] {
+            let there = parts.iter().zip(&views).filter(|((part, _), view)| part.table() == table && view.is_some());
+            let there: Vec<Part> = there.map(|((part, _), _)| *part).collect();
+            if there.is_empty() {
+                continue;
+            }
+            match nft.transact(&[Change::Remove(table, there)]) {
+                // Somebody with another state directory has elements in it, or has removed it just now.
+                Err((_, error)) if !error.is_busy() && !error.is_absent() => {
+                    return Err(refused(&error, format!("remove table {table} springline")));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the kernel forget connections that lead where they should not any more.
+    pub(super) async fn forget(&self, stale: &Stale) -> Result<(), KernelError> {
+        let Stale { map, target, here } = stale;
+        let conntrack = Conntrack::open()?;
+        let connections = conntrack.udp_to(map.host_port, target.is_ipv6())?;
+        let mut suspects: Vec<_> =
+            connections.into_iter().filter(|one| (one.answered_by == *target) == *here).collect();
+        if let Some(host) = map.host.filter(|_| !map.is_on_all_addresses()) {
+            suspects.retain(|one| one.to == host);
+        } else if !here {
+            // What merely passes through the host to such a port elsewhere goes on.
+            let destinations: Vec<IpAddr> = suspects.iter().map(|one| one.to).collect();
+            let (_, routes) = self.host.look_up(&[], &destinations).await?;
+            let is_local =
+                routes.iter().map(|route| route.as_ref().is_some_and(|route| route.kind == RouteKind::Local));
+            let is_local: Vec<bool> = is_local.collect();
+            let mut is_local = is_local.into_iter();
+            suspects.retain(|_| is_local.next().unwrap_or(false));
+        }
+        suspects.iter().try_for_each(|connection| conntrack.forget(connection))
+    }
+}
+
+/// Whether a part is of this version and nobody has flushed its first chain.
+fn is_whole(view: &ChainView, chain: &plan::Chain) -> bool {
+    view.comment.as_deref() == Some(VERSION) && view.uses as usize >= chain.rules.len()
+}
+
+/// The maps of ports: on all addresses, on one of them.
+fn sets_of(family: Family) -> [Set; 2] {
+    match family {
+        Family::V4 => [Set::Ports4, Set::AddressPorts4],
+        Family::V6 => [Set::Ports6, Set::AddressPorts6],
+    }
+}
+
+/// The port map that an element stands for.
+fn map_of(element: &Element) -> Option<PortMap> {
+    let any = |family: Family| family.default_route().addr();
+    let (host, ports) = match (element.set, element.key.as_slice()) {
+        (Set::Ports4, ports) => (any(Family::V4), ports),
+        (Set::Ports6, ports) => (any(Family::V6), ports),
+        (Set::AddressPorts4 | Set::AddressPorts6, [Field::Address(host), ports @ ..]) => (*host, ports),
+        _ => return None,
+    };
+    let [Field::Protocol(protocol), Field::Port(host_port)] = ports else { return None };
+    let container_port = match element.value {
+        Some(Value::To(_, port)) => port,
+        _ => 0,
+    };
+    Some(PortMap { host: Some(host), protocol: *protocol, host_port: *host_port, container_port })
+}
+
+/// Steps in nf_tables as changes of one transaction.
+pub(super) fn changes(steps: &[Step], key: &AttachmentKey) -> Vec<Change> {
+    let change = |step: &Step| match step {
+        Step::Add(Object::Part(part)) => Some(Change::Ensure(*part)),
+        Step::Add(Object::Chain(chain)) => Some(Change::AddChain(chain.clone())),
+        Step::Del(Object::Chain(chain)) => Some(Change::DeleteChain(chain.clone())),
+        Step::Add(Object::Element(Held { element, shared, .. })) => {
+            let owner = if *shared { Held::SHARED.to_owned() } else { key.comment() };
+            Some(Change::AddElement(element.clone(), owner))
+        }
+        Step::Del(Object::Element(Held { element, .. })) => Some(Change::DeleteElement(element.clone())),
+        _ => None,
+    };
+    steps.iter().filter_map(change).collect()
+}
+
+impl Run<'_> {
+    /// Runs steps in nf_tables as one transaction: all of them take effect, or none.
+    pub(super) fn run_transaction(&mut self, steps: &[Step]) -> Result<()> {
+        let changes = changes(steps, self.key);
+        match self.engine.nft()?.transact(&changes) {
+            Ok(()) => {
+                self.done.extend(steps.iter().cloned());
+                Ok(())
+            }
+            // Somebody was quicker to take it away: one by one, what is gone is no error.
+            Err((_, error)) if error.is_absent() && steps.len() > 1 && steps.iter().all(super::run::is_removal) => {
+                steps.chunks(1).try_for_each(|step| self.run_transaction(step))
+            }
+            Err((_, error)) if error.is_absent() && steps.iter().all(super::run::is_removal) => Ok(()),
+            Err((at, error)) => {
+                let refusal = refused(&error, &steps[at.min(steps.len() - 1)]);
+                Err(if error.is_unsupported() { refusal.hint(WITHOUT) } else { refusal })
+            }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Connection tracking: forgetting connections.
+
+use std::io;
+use std::net::IpAddr;
+
+use netlink_packet_netfilter::conntrack::{ConntrackAttribute, ConntrackMessage, IPTuple, ProtoTuple, Protocol, Tuple};
+use netlink_packet_netfilter::{
+    NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily, NetfilterSubsystem,
+};
+use rtnetlink::packet_core::{DefaultNla, Emitable, NLA_F_NESTED, NLM_F_ACK, NetlinkPayload};
+
+use super::KernelError;
+use super::netfilter::NetfilterSocket;
+use super::socket::refusal;
+
+/// `CTA_FILTER` (Linux ≥ 5.8) with `CTA_FILTER_ORIG_FLAGS`: which fields of the tuple must agree.
+const FILTER: u16 = 25;
+/// `CTA_TUPLE_ORIG`, `IPCTNL_MSG_CT_GET`.
+const ORIGINAL: u16 = 1;
+const GET: u8 = 1;
+const FILTER_ORIGINAL: u16 = 1;
+/// `CTA_FILTER_F_CTA_PROTO_NUM` and `CTA_FILTER_F_CTA_PROTO_DST_PORT`.
+const PROTOCOL_AND_PORT: u32 = 1 << 3 | 1 << 5;
+
+/// A UDP connection that the kernel remembers.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    /// To which address of the host the first packet went.
+    pub to: IpAddr,
+    /// From which address the answers come.
+    pub answered_by: IpAddr,
+    original: Vec<Tuple>,
+}
+
+/// Connection tracking in one network namespace.
+#[derive(Debug)]
+pub struct Conntrack {
+    socket: NetfilterSocket,
+}
+
+impl Conntrack {
+    /// Opens a socket in the namespace of the current thread.
+    pub fn open() -> io::Result<Self> {
+        NetfilterSocket::open().map(|socket| Self { socket })
+    }
+
+    /// UDP connections to a port. The kernel looks through all connections, but tells of these only.
+    pub fn udp_to(&self, port: u16, ipv6: bool) -> Result<Vec<Connection>, KernelError> {
+        let ports = vec![ProtoTuple::Protocol(Protocol::Udp), ProtoTuple::DestinationPort(port)];
+        let flags = DefaultNla::new(FILTER_ORIGINAL, PROTOCOL_AND_PORT.to_ne_bytes().to_vec());
+        // As plain attributes: the crate's own leave out that the filter is nested, which the kernel insists on.
+        let attributes = vec![
+            DefaultNla::new(ORIGINAL | NLA_F_NESTED, emitted(&Tuple::Proto(ports))),
+            DefaultNla::new(FILTER | NLA_F_NESTED, emitted(&flags)),
+        ];
+        let question =
+            NetfilterMessageInner::Other { subsys: NetfilterSubsystem::Conntrack, message_type: GET, attributes };
+        let mut message = message(ipv6, ConntrackMessage::Get(Vec::new()));
+        message.inner = question;
+        let answers = self.socket.dump(message)?;
+        let connections = answers.into_iter().filter_map(|answer| match answer.inner {
+            NetfilterMessageInner::Conntrack(ConntrackMessage::New(attributes)) => Connection::read(attributes),
+            _ => None,
+        });
+        Ok(connections.filter(|connection| connection.is_to(port)).collect())
+    }
+
+    /// Forgets a connection; one that is gone by itself is no error.
+    pub fn forget(&self, connection: &Connection) -> Result<(), KernelError> {
+        let attributes = vec![ConntrackAttribute::CtaTupleOrig(connection.original.clone())];
+        let mut datagram = self.socket.datagram();
+        datagram.push(message(connection.to.is_ipv6(), ConntrackMessage::Delete(attributes)), NLM_F_ACK);
+        datagram.send()?;
+        for answer in self.socket.receive()? {
+            if let NetlinkPayload::Error(error) = &answer.payload
+                && let Some(error) = refusal(error).filter(|error| !error.is_absent())
+            {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn message(ipv6: bool, message: ConntrackMessage) -> NetfilterMessage {
+    let family = if ipv6 { NetfilterProtoFamily::IPv6 } else { NetfilterProtoFamily::IPv4 };
+    NetfilterMessage::new(NetfilterHeader::new(family, 0, 0), message)
+}
+
+fn emitted(attribute: &impl Emitable) -> Vec<u8> {
+    let mut bytes = vec![0; attribute.buffer_len()];
+    attribute.emit(&mut bytes);
+    bytes
+}
+
+impl Connection {
+    fn read(attributes: Vec<ConntrackAttribute>) -> Option<Self> {
+        let (mut original, mut reply) = (None, None);
+        for attribute in attributes {
+            match attribute {
+                ConntrackAttribute::CtaTupleOrig(tuple) => original = Some(tuple),
+                ConntrackAttribute::CtaTupleReply(tuple) => reply = Some(tuple),
+                _ => {}
+            }
+        }
+        let (original, reply) = (original?, reply?);
+        let address = |tuple: &[Tuple], is_source: bool| {
+            let addresses = tuple.iter().filter_map(|part| match part {
+                Tuple::Ip(addresses) => Some(addresses),
+                _ => None,
+            });
+            addresses.flatten().find_map(|address| match address {
+                IPTuple::SourceAddress(address) if is_source => Some(*address),
+                IPTuple::DestinationAddress(address) if !is_source => Some(*address),
+                _ => None,
+            })
+        };
+        Some(Self { to: address(&original, false)?, answered_by: address(&reply, true)?, original })
+    }
+
+    /// Whether it is one to the port: not every kernel keeps to the filter.
+    fn is_to(&self, port: u16) -> bool {
+        let ports = self.original.iter().filter_map(|part| match part {
+            Tuple::Proto(ports) => Some(ports),
+            _ => None,
+        });
+        let ports: Vec<&ProtoTuple> = ports.flatten().collect();
+        ports.contains(&&ProtoTuple::Protocol(Protocol::Udp)) && ports.contains(&&ProtoTuple::DestinationPort(port))
+    }
+}

@@ -1,0 +1,93 @@
+//! Which process has a port of the host.
+
+use std::fs;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockProtocol, SockType, SockaddrStorage, bind, setsockopt, socket, sockopt,
+};
+
+use crate::model::{Family, PortMap, Protocol};
+
+/// Who listens on the port of `map` for addresses of `family`, in words; `None` if nobody does.
+///
+/// To try and bind is quick and almost always settles it. Only when that fails are the kernel's lists read, for
+/// it may have failed because of a connection that merely goes out from this port.
+#[must_use]
+pub fn listener(map: &PortMap, family: Family) -> Option<String> {
+    let any = match family {
+        Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    let address = SocketAddr::new(map.host.unwrap_or(any), map.host_port);
+    match try_to_bind(address, map.protocol) {
+        Err(Errno::EADDRINUSE) if map.protocol == Protocol::Sctp => Some("a process".to_owned()),
+        Err(Errno::EADDRINUSE) => listed(address, map.protocol).map(|inode| owner(&inode)),
+        _ => None,
+    }
+}
+
+fn try_to_bind(address: SocketAddr, protocol: Protocol) -> nix::Result<()> {
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let (kind, protocol) = match protocol {
+        Protocol::Tcp => (SockType::Stream, SockProtocol::Tcp),
+        Protocol::Udp => (SockType::Datagram, SockProtocol::Udp),
+        Protocol::Sctp => (SockType::Stream, SockProtocol::Sctp),
+    };
+    let socket = socket(family, kind, SockFlag::SOCK_CLOEXEC, protocol)?;
+    if kind == SockType::Stream {
+        setsockopt(&socket, sockopt::ReuseAddr, &true)?; // what is left of closed connections does not count
+    }
+    if family == AddressFamily::Inet6 {
+        setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
+    }
+    bind(std::os::fd::AsRawFd::as_raw_fd(&socket), &SockaddrStorage::from(address))
+}
+
+/// The inode of the socket that listens there, from `/proc/net/tcp` and its like (`Documentation/networking/proc_net_tcp.rst`).
+fn listed(address: SocketAddr, protocol: Protocol) -> Option<String> {
+    let name = if protocol == Protocol::Udp { "udp" } else { "tcp" };
+    // A socket of [::] takes IPv4 too, unless it says that it does not; so both lists count for IPv4.
+    let lists = if address.is_ipv4() { vec![String::new(), "6".to_owned()] } else { vec!["6".to_owned()] };
+    let waiting = if protocol == Protocol::Udp { "07" } else { "0A" }; // TCP_CLOSE (unconnected), TCP_LISTEN
+    for list in lists {
+        let text = fs::read_to_string(format!("/proc/thread-self/net/{name}{list}")).unwrap_or_default();
+        for line in text.lines().skip(1) {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let (Some(local), Some(state), Some(inode)) = (fields.get(1), fields.get(3), fields.get(9)) else {
+                continue;
+            };
+            let Some((_, port)) = local.split_once(':') else { continue };
+            if *state == waiting && u16::from_str_radix(port, 16) == Ok(address.port()) {
+                return Some((*inode).to_owned());
+            }
+        }
+    }
+    None
+}
+
+/// The process that has the socket, as far as we may see.
+fn owner(inode: &str) -> String {
+    let wanted = format!("socket:[{inode}]");
+    let has_it = |pid: &str| -> io::Result<bool> {
+        for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
+            if fs::read_link(entry?.path()).is_ok_and(|target| target.as_os_str() == wanted.as_str()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    };
+    let pids =
+        fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let numbers = pids.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
+    let found = numbers.into_iter().find(|pid| has_it(pid).unwrap_or(false));
+    found.map_or_else(
+        || "a process".to_owned(),
+        |pid| {
+            let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            format!("process {} (pid {pid})", name.trim())
+        },
+    )
+}
