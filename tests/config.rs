@@ -41,7 +41,7 @@ fn network(keys: &Value) -> Network {
 }
 
 /// One port map, filled in by the runtime.
-fn port_map(map: Value) -> Value {
+fn port_map(map: &Value) -> Value {
     json!({"runtimeConfig": {"portMappings": [map]}})
 }
 
@@ -67,7 +67,9 @@ fn full() -> Value {
                              "priority": 10, "table": 100, "scope": 0}],
                  "dataDir": "/var/lib/springline"},
         "masquerade": {"except": ["10.0.0.0/8"]}, "antiSpoof": true, "isolation": ["ports", "network"],
-        "forwarding": "enable", "sysctl": {},
+        "forwarding": "enable", "sysctl": {"net.core.somaxconn": "4096"}, "promisc": false, "allmulti": false,
+        "txqueuelen": 500, "defaultRoute": "auto", "metric": 10,
+        "bandwidth": {"ingressRate": 1_000_000, "ingressBurst": 100_000, "egressRate": 1_000_000, "egressBurst": 0},
         "dns": {"nameservers": ["192.0.2.53"], "domain": "example.org", "search": ["example.org"], "options": ["ndots:2"]},
         "capabilities": {"ips": true, "mac": true},
         "runtimeConfig": {"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp", "hostIP": "192.0.2.1"}],
@@ -114,6 +116,7 @@ fn unknown_keys_are_refused_at_every_level() {
         (json!({"MTU": 1500}), "MTU", "did you mean mtu?"),
         (json!({"ipmasq": true}), "ipmasq", "did you mean ipMasq?"),
         (json!({"masquerade": {"excepts": []}}), "masquerade.excepts", "masquerade.except?"),
+        (json!({"bandwidth": {"ingresRate": 1}}), "bandwidth.ingresRate", "bandwidth.ingressRate?"),
         (json!({"isolate": "ports"}), "isolate", "did you mean isolation?"),
         (json!({"gateway": {"network": "10.0.0.0/30", "hosts": "10.0.0.1"}}), "gateway.hosts", "gateway.host?"),
         (json!({"routes": [{"dst": "10.5.5.0/24", "gw": "10.0.0.1"}]}), "routes.gw", "known keys are: dst, via"),
@@ -223,8 +226,9 @@ fn what_runtimes_fill_in_is_read_in_any_case() {
         assert_eq!(ports.iter().map(ToString::to_string).collect::<Vec<_>>(), ["8080/tcp"]);
         assert_eq!(ports[0].container_port, 80);
     }
-    for rates in [json!({"ingressRate": 1000}), json!({"IngressRate": 1000.0, "IngressBurst": 1})] {
-        assert_eq!(refused(&json!({ "runtimeConfig": {"bandwidth": rates} })).code, Code::UnsupportedField);
+    for rates in [json!({"ingressRate": 1_000_000}), json!({"IngressRate": 1e6, "IngressBurst": 4_294_967_295u32})] {
+        let received = network(&json!({ "runtimeConfig": {"bandwidth": rates} })).rates.received.unwrap();
+        assert_eq!((received.bits, received.burst_bits), (1_000_000, None));
     }
     network(&json!({"runtimeConfig": {"portMappings": null, "bandwidth": {"IngressRate": 0, "EgressRate": 0.0}}}));
 }
@@ -282,14 +286,23 @@ fn mistakes_are_named() {
         (json!({"masquerade": {"except": ["10.0.0.1/8"]}}), "masquerade.except: \"10.0.0.1/8\" has bits set beyond"),
         (json!({"masquerade": true, "ipMasq": false}), "ipMasq: says otherwise than masquerade"),
         (json!({"isolation": "all"}), "isolation: expected \"none\", \"ports\", \"network\", or a list of these"),
-        (port_map(json!({"hostPort": 70000, "containerPort": 80})), "hostPort 70000 is not a port (1 to 65535)"),
-        (port_map(json!({"hostPort": 80})), "containerPort 0 is not a port"),
+        (port_map(&json!({"hostPort": 70000, "containerPort": 80})), "hostPort 70000 is not a port (1 to 65535)"),
+        (port_map(&json!({"hostPort": 80})), "containerPort 0 is not a port"),
         (
-            port_map(json!({"hostPort": 80, "containerPort": 80, "protocol": "icmp"})),
+            port_map(&json!({"hostPort": 80, "containerPort": 80, "protocol": "icmp"})),
             "\"icmp\" is none of tcp, udp, sctp",
         ),
-        (port_map(json!({"hostPort": 80, "containerPort": 80, "hostIP": "x"})), "hostIP \"x\" is not an IP address"),
-        (json!({"sysctl": {"net.core.somaxconn": "1"}}), "sysctl: net.core.somaxconn=1 is not available"),
+        (port_map(&json!({"hostPort": 80, "containerPort": 80, "hostIP": "x"})), "hostIP \"x\" is not an IP address"),
+        (json!({"sysctl": {"kernel.hostname": "x"}}), "sysctl: \"kernel.hostname\" is not below net"),
+        (json!({"sysctl": {"net//x": "1"}}), "sysctl: \"net//x\" is not the name of a sysctl"),
+        (
+            json!({"sysctl": {"net.core.somaxconn": [1]}}),
+            "sysctl: net.core.somaxconn is [1], neither a text nor a number",
+        ),
+        (json!({"bandwidth": {"ingressRate": 7}}), "bandwidth: ingressRate is 7, less than 8000 bits a second"),
+        (json!({"bandwidth": {"egressBurst": 7}}), "bandwidth: egressBurst is 7, and there is no egressRate"),
+        (json!({"defaultRoute": "first"}), "defaultRoute: \"first\" is none of \"auto\", true and false"),
+        (json!({"metric": -1}), "metric: -1 is not a non-negative whole number"),
         (json!({"mode": "bridged", "bridge": {"vlan": 7}}), "bridge.vlan: 7 is not available"),
         (json!({"runtimeConfig": {"ips": ["x"]}}), "\"x\" is not an IP address"),
         (json!({"runtimeConfig": {"mac": "01:00:5e:00:00:01"}}), "is not six hex pairs of a unicast address"),
@@ -473,6 +486,12 @@ const KEYS: &[&str] = &[
     "antiSpoof",
     "except",
     "isolation",
+    "defaultRoute",
+    "metric",
+    "promisc",
+    "txqueuelen",
+    "ingressRate",
+    "egressBurst",
     "hostPort",
     "containerPort",
     "protocol",

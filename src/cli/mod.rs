@@ -1,5 +1,6 @@
 //! The command line, one file a command.
 
+mod check;
 mod demo;
 mod schema;
 mod world;
@@ -29,6 +30,11 @@ enum Command {
     /// Needs root, or a kernel that lets users make user namespaces. Nothing outside of the demonstration's
     /// own namespaces and a temporary folder is touched, and nothing is left.
     Demo,
+    /// Compare attachments with their records, and put right what has drifted
+    ///
+    /// Without names, all attachments of this host. The exit status is 0 if all of them are as recorded, or have been
+    /// put right.
+    Check(check::Arguments),
     /// Print the JSON schema of the network configuration
     Schema,
 }
@@ -46,6 +52,7 @@ pub fn main() -> ExitCode {
     let mut out = io::stdout().lock();
     let done = match arguments.command {
         Command::Demo => demo::run(&mut out),
+        Command::Check(arguments) => check::run(&arguments, &mut out),
         Command::Schema => schema::run(&mut out),
     };
     match done.and_then(|()| out.flush().coded(Code::Io, || "write to stdout")) {

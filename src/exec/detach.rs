@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::ipam::Delegate;
 use crate::kernel::LinkView;
 use crate::model::{AttachmentKey, HostLinkTemplate, IfName, Ipam, Lease};
-use crate::plan::{self, Held, NetnsIdentity, Object, Phase, Record, Step, Veth};
+use crate::plan::{self, Held, Ifb, LinkKind, NetnsIdentity, Object, Phase, Record, Step, Veth};
 
 /// What a front knows today of an attachment that is to be removed, beside its record.
 #[derive(Debug, Default)]
@@ -77,13 +77,13 @@ impl Engine {
         let leases = self.store.leases_of(&key.network, None)?.into_iter().chain(elsewhere);
         steps.extend(leases.filter(|(_, owner)| owner == key).map(|(lease, _)| Step::Add(Object::Lease(lease))));
         steps.extend(self.store.stakes_of(key)?.into_iter().map(|shared| Step::Add(Object::Use(shared))));
-        let ours = links.iter().filter(|view| view.link.alias == Some(key.alias()));
-        steps.extend(ours.filter_map(|view| veth_of(view, key)).map(|veth| Step::Add(Object::Veth(veth))));
         steps.extend(
             self.elements_of_owner(key)?
                 .into_iter()
                 .map(|element| Step::Add(Object::Element(Held { element, shared: false, sibling: false }))),
         );
+        let ours = links.iter().filter(|view| view.link.alias == Some(key.alias()));
+        steps.extend(ours.filter_map(|view| link_of(view, key)).map(Step::Add));
         let delegation = today.delegate.as_ref().map(|delegate| delegate.delegation.clone());
         steps.extend(delegation.iter().map(|delegation| Step::Add(Object::Delegation(delegation.plugin.clone()))));
         Ok(Record {
@@ -130,6 +130,14 @@ impl Engine {
     }
 }
 
+/// A link of an attachment: its host side, or the one by which what it sends is led.
+fn link_of(view: &LinkView, key: &AttachmentKey) -> Option<Object> {
+    if view.link.kind == LinkKind::Other("ifb".into()) {
+        return Some(Object::Ifb(Ifb { name: view.name.clone(), alias: key.alias() }));
+    }
+    veth_of(view, key).map(Object::Veth)
+}
+
 fn veth_of(view: &LinkView, key: &AttachmentKey) -> Option<Veth> {
     Some(Veth {
         host: view.name.clone(),
@@ -140,5 +148,6 @@ fn veth_of(view: &LinkView, key: &AttachmentKey) -> Option<Veth> {
         peer: key.ifname.clone(),
         mac: view.link.mac?,
         mtu: view.link.mtu,
+        txqueuelen: None,
     })
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::run::Run;
 use super::{Engine, refused};
 use crate::error::{Code, Coded, Result};
-use crate::kernel::nft::{ChainView, Change, Nft};
+use crate::kernel::nft::{ChainView, Change, Failure, Nft};
 use crate::kernel::{self, Conntrack, KernelError};
 use crate::model::{Attachment, AttachmentKey, Family, IfName, Mode, PortMap};
 use crate::plan::{
@@ -18,7 +18,7 @@ use crate::plan::{
 const WITHOUT: &str = "\"antiSpoof\": false, without masquerade, ports and isolation, does without nf_tables";
 
 impl Engine {
-    fn nft(&self) -> Result<&Nft> {
+    pub(super) fn nft(&self) -> Result<&Nft> {
         if let Some(nft) = self.nft.get() {
             return Ok(nft);
         }
@@ -126,6 +126,25 @@ impl Engine {
             }
         }
         Ok(siblings)
+    }
+
+    /// Takes the parts whose rules are not all there for missing, whichever chain they are missing from. It lists the
+    /// rules of our tables, which are few; nobody but CHECK does.
+    pub(super) fn observe_rules(&self, facts: &mut Facts) -> Result<()> {
+        let parts: Vec<Part> = facts.parts.iter().copied().collect();
+        for table in [Table::Inet, Table::Arp, Table::Bridge] {
+            let parts: Vec<Part> = parts.iter().copied().filter(|part| part.table() == table).collect();
+            if parts.is_empty() {
+                continue;
+            }
+            let counts = self.nft()?.rules_of(table).map_err(|error| refused(&error, "look at nf_tables"))?;
+            let is_short =
+                |chain: &plan::Chain| counts.get(chain.name.as_ref()).copied().unwrap_or(0) < chain.rules.len();
+            for part in parts.into_iter().filter(|part| part.chains().iter().any(is_short)) {
+                facts.parts.remove(&part);
+            }
+        }
+        Ok(())
     }
 
     /// Whether the host's loopback addresses are good by a link.
@@ -258,7 +277,7 @@ impl Engine {
     }
 
     fn transact(&self, changes: &[Change], doing: &'static str) -> Result<()> {
-        self.nft()?.transact(changes).map_err(|(_, error)| refused(&error, doing))
+        self.nft()?.transact(changes).map_err(|failure| refused(&failure.error, doing))
     }
 
     /// Removes the tables that have no elements any more. For when the last attachment is gone.
@@ -276,7 +295,7 @@ impl Engine {
             }
             match nft.transact(&[Change::Remove(table, there)]) {
                 // Somebody with another state directory has elements in it, or has removed it just now.
-                Err((_, error)) if !error.is_busy() && !error.is_absent() => {
+                Err(Failure { error, .. }) if !error.is_busy() && !error.is_absent() => {
                     return Err(refused(&error, format!("remove table {table} springline")));
                 }
                 _ => {}
@@ -358,18 +377,21 @@ impl Run<'_> {
     /// Runs steps in nf_tables as one transaction: all of them take effect, or none.
     pub(super) fn run_transaction(&mut self, steps: &[Step]) -> Result<()> {
         let changes = changes(steps, self.key);
-        match self.engine.nft()?.transact(&changes) {
-            Ok(()) => {
-                self.done.extend(steps.iter().cloned());
-                Ok(())
-            }
+        let Err(failure) = self.engine.nft()?.transact(&changes) else {
+            self.done.extend(steps.iter().cloned());
+            return Ok(());
+        };
+        let Failure { change, error, is_refusal } = failure;
+        let is_gone = is_refusal && error.is_absent() && steps.iter().all(super::run::is_removal);
+        match steps {
             // Somebody was quicker to take it away: one by one, what is gone is no error.
-            Err((_, error)) if error.is_absent() && steps.len() > 1 && steps.iter().all(super::run::is_removal) => {
-                steps.chunks(1).try_for_each(|step| self.run_transaction(step))
-            }
-            Err((_, error)) if error.is_absent() && steps.iter().all(super::run::is_removal) => Ok(()),
-            Err((at, error)) => {
-                let refusal = refused(&error, &steps[at.min(steps.len() - 1)]);
+            [_] if is_gone => Ok(()),
+            _ if is_gone => steps.chunks(1).try_for_each(|step| self.run_transaction(step)),
+            _ => {
+                if !is_refusal {
+                    self.done.extend(steps.iter().cloned()); // the undo looks for all of it
+                }
+                let refusal = refused(&error, &steps[change.min(steps.len() - 1)]);
                 Err(if error.is_unsupported() { refusal.hint(WITHOUT) } else { refusal })
             }
         }

@@ -10,11 +10,12 @@ mod detach;
 mod filter;
 mod gc;
 mod observe;
+mod repair;
 mod run;
 mod status;
 
 use std::cell::OnceCell;
-use std::fs;
+use std::{fs, io};
 
 pub use attach::{AttachRequest, ReadDelegated};
 pub use check::Drift;
@@ -22,7 +23,7 @@ pub use detach::Today;
 
 use crate::error::{Code, Coded, Error, Result};
 use crate::kernel::nft::Nft;
-use crate::kernel::{Endpoint, KernelError, Netns, NetnsError};
+use crate::kernel::{Endpoint, KernelError, Netns, NetnsError, SysctlDir};
 use crate::store::Store;
 
 /// The host's side of everything: its namespace and its state.
@@ -54,6 +55,22 @@ impl Engine {
 }
 
 impl Container {
+    /// Reads a sysctl of the namespace by its path below `/proc/sys/net`.
+    pub fn read_sysctl(&self, key: &str) -> io::Result<String> {
+        if SysctlDir::is_of_a_link(key) {
+            return self.endpoint.sysctls.read(key);
+        }
+        self.netns.inside(|| SysctlDir::Own.read(key))
+    }
+
+    /// Writes one.
+    pub fn write_sysctl(&self, key: &str, value: &str) -> io::Result<()> {
+        if SysctlDir::is_of_a_link(key) {
+            return self.endpoint.sysctls.write(key, value);
+        }
+        self.netns.inside(|| SysctlDir::Own.write(key, value))
+    }
+
     /// Opens the container's namespace at `path`, which must not be our own unless `allow_own`.
     pub fn open(path: &str, allow_own: bool) -> Result<Self> {
         let doing = || format!("network namespace {path} of the container");

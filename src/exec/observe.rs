@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::{Container, Engine, refused};
 use crate::error::Result;
-use crate::kernel::{Endpoint, FibAnswer, KernelError, LinkView};
+use crate::kernel::{self, Endpoint, FibAnswer, KernelError, LinkView};
 use crate::model::{Addressing, Attachment, Family, Forwarding, Gateway, IfName, Mode, Mtu};
 use crate::plan::{self, Facts, FibMatch, Object, Record, Route, Setting, Shared, Side, Step, owner_of_alias};
 
@@ -164,6 +164,7 @@ impl Engine {
                     names.extend(link_of(shared));
                 }
                 Step::Add(Object::Veth(veth)) => drop(names.insert(veth.host.clone())),
+                Step::Add(Object::Ifb(ifb)) => drop(names.insert(ifb.name.clone())),
                 _ => {}
             }
         }
@@ -198,6 +199,9 @@ impl Engine {
             {
                 facts.leases.insert((lease.network.clone(), lease.address), owner);
             }
+            if let Step::Add(Object::Loopback(_, link)) = step {
+                self.observe_loopback(&mut facts, link).await?;
+            }
             if let Step::Set(Setting::Sysctl(sysctl)) = step
                 && sysctl.side == Side::Host
                 && let Ok(value) = self.host.sysctls.read(&sysctl.key)
@@ -205,6 +209,8 @@ impl Engine {
                 facts.host.sysctls.insert(sysctl.key.clone(), value);
             }
         }
+        self.observe_limits(&mut facts, record).await.map_err(|error| refused(&error, "look at rate limits"))?;
+        self.observe_rules(&mut facts)?;
         let host = [(Side::Host, Some(&self.host)), (Side::Container, container.map(|container| &container.endpoint))];
         for (side, endpoint) in host {
             let Some(endpoint) = endpoint else { continue };
@@ -212,6 +218,25 @@ impl Engine {
             looked.map_err(|error| refused(&error, "look at what was set up"))?;
         }
         Ok(facts)
+    }
+}
+
+impl Engine {
+    /// The rates to which links are limited, as the kernel tells them.
+    async fn observe_limits(&self, facts: &mut Facts, record: &Record) -> Result<(), KernelError> {
+        for step in &record.steps {
+            let Step::Add(Object::Limit(link, _) | Object::Redirect(link, _)) = step else { continue };
+            let Some(index) = self.host.index(link) else { continue };
+            match step {
+                Step::Add(Object::Limit(..)) => {
+                    let rate = kernel::rate_of(&self.host, index).await?;
+                    facts.limits.extend(rate.map(|rate| (link.clone(), rate)));
+                }
+                _ if kernel::is_redirected(&self.host, index).await? => drop(facts.redirected.insert(link.clone())),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 }
 
@@ -269,6 +294,9 @@ async fn observe_container(
                 facts.container.routes.extend(link.map(|link| route.to_route(&link)));
             }
         }
+    }
+    for key in plan::asked_sysctls(attachment) {
+        facts.container.sysctls.extend(container.read_sysctl(&key).ok().map(|value| (key, value)));
     }
     // What a new link will start from; a link that is there has its own.
     let of_link = facts.container.links.contains_key(ifname).then_some(ifname.as_str());

@@ -195,6 +195,8 @@ impl<'a> Run<'a> {
             Step::Set(Setting::State { link, up, .. }) => kernel::set_state(index(link)?, *up),
             Step::Set(Setting::AddressGeneration { link, on, .. }) => kernel::set_address_generation(index(link)?, *on),
             Step::Set(Setting::Alias { link, alias }) => kernel::set_alias(index(link)?, alias),
+            Step::Add(Object::Ifb(ifb)) => kernel::create_ifb(ifb),
+            Step::Set(Setting::Flags { link, flags, .. }) => kernel::set_flags(index(link)?, *flags),
             Step::Add(Object::Loopback(Family::V4, link)) => kernel::route_loopback(index(link)?),
             Step::Add(Object::Loopback(Family::V6, link)) => kernel::add_loopback_route(index(link)?),
             Step::Del(Object::Loopback(Family::V6, link)) => kernel::delete_loopback_route(index(link)?),
@@ -228,6 +230,17 @@ impl<'a> Run<'a> {
                 found.map_err(|error| explain(step, &error))?;
             }
             Step::Del(Object::Veth(veth)) => self.remove(step, &veth.host, |link| link.is_host_side(veth)).await?,
+            Step::Del(Object::Ifb(ifb)) => {
+                self.remove(step, &ifb.name, |link| link.is_ours(&ifb.alias)).await?;
+            }
+            Step::Add(Object::Limit(link, rate)) => {
+                let limited = kernel::limit(&self.engine.host, self.index(link)?, rate).await;
+                limited.map_err(|error| explain(step, &error))?;
+            }
+            Step::Add(Object::Redirect(from, to)) => {
+                let redirected = kernel::redirect(&self.engine.host, self.index(from)?, self.index(to)?).await;
+                redirected.map_err(|error| explain(step, &error))?;
+            }
             Step::Del(Object::Bridge(bridge)) => {
                 self.remove(step, &bridge.name, |link| link.is_ours(BridgeLink::ALIAS)).await?;
             }
@@ -242,8 +255,11 @@ impl<'a> Run<'a> {
                 }
             }
             Step::Set(Setting::Sysctl(sysctl)) => {
-                let endpoint = self.endpoint(sysctl.side)?;
-                match endpoint.sysctls.write(&sysctl.key, &sysctl.value) {
+                let written = match (sysctl.side, self.container) {
+                    (Side::Container, Some(container)) => container.write_sysctl(&sysctl.key, &sysctl.value),
+                    _ => self.endpoint(sysctl.side)?.sysctls.write(&sysctl.key, &sysctl.value),
+                };
+                match written {
                     Err(error) if sysctl.precaution && error.kind() == io::ErrorKind::ReadOnlyFilesystem => {}
                     written => written.coded(Code::Kernel, || step.to_string()).map_err(Error::with_permission_hint)?,
                 }
@@ -251,6 +267,11 @@ impl<'a> Run<'a> {
             _ => return Err(Error::new(Code::Internal, format!("{step} is not to be done alone"))),
         }
         Ok(())
+    }
+
+    fn index(&self, link: &IfName) -> Result<u32> {
+        let unknown = || Error::new(Code::Kernel, format!("{link} is not known"));
+        self.engine.host.index(link).ok_or_else(unknown)
     }
 
     async fn remove(&self, step: &Step, name: &IfName, is_ours: impl Fn(&Link) -> bool) -> Result<()> {
@@ -310,13 +331,16 @@ impl<'a> Run<'a> {
 
 fn channel(step: &Step) -> Channel {
     match step {
-        Step::Add(Object::Veth(_) | Object::Bridge(_) | Object::Loopback(..))
+        Step::Add(Object::Veth(_) | Object::Bridge(_) | Object::Ifb(_) | Object::Loopback(..))
         | Step::Del(Object::Loopback(Family::V6, _))
         | Step::Set(Setting::Port(_) | Setting::Alias { .. }) => Channel::Netlink(Side::Host),
         Step::Add(Object::Address(side, _) | Object::Route(side, _))
         | Step::Del(Object::Address(side, _) | Object::Route(side, _))
         | Step::Set(
-            Setting::State { side, .. } | Setting::AddressGeneration { side, .. } | Setting::StrictArp { side, .. },
+            Setting::State { side, .. }
+            | Setting::AddressGeneration { side, .. }
+            | Setting::StrictArp { side, .. }
+            | Setting::Flags { side, .. },
         ) => Channel::Netlink(*side),
         Step::Add(Object::Part(_) | Object::Chain(_) | Object::Element(_))
         | Step::Del(Object::Chain(_) | Object::Element(_)) => Channel::Transaction,
@@ -341,6 +365,7 @@ fn created_link(step: &Step) -> Option<&IfName> {
     match step {
         Step::Add(Object::Veth(veth)) => Some(&veth.host),
         Step::Add(Object::Bridge(bridge)) => Some(&bridge.name),
+        Step::Add(Object::Ifb(ifb)) => Some(&ifb.name),
         _ => None,
     }
 }

@@ -1,8 +1,13 @@
 //! STATUS: could an ADD be served now?
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
 use super::{Engine, refused};
 use crate::error::{Code, Error, Result};
-use crate::model::{Forwarding, Ipam, Mode, Network};
+use crate::kernel::nft::{Barrier, Nft};
+use crate::model::{Family, Forwarding, Ipam, LINK_GROUP, Mode, Network};
 use crate::plan::{self, LinkKind};
 use crate::store::RangeFull;
 
@@ -13,7 +18,8 @@ impl Engine {
         let _lock = self.store.lock().map_err(unavailable)?;
         self.refuse_full_ranges(network)?;
         self.refuse_foreign_link(network).await?;
-        self.refuse_closed_forwarding(network)
+        self.refuse_closed_forwarding(network)?;
+        self.refuse_barriers(network)
     }
 
     fn refuse_full_ranges(&self, network: &Network) -> Result<()> {
@@ -43,6 +49,34 @@ impl Engine {
         }
     }
 
+    /// Code 51 if a firewall of somebody else's drops what containers send and receive. Its verdict stands, whatever
+    /// ours is: a packet must pass all chains of a hook.
+    fn refuse_barriers(&self, network: &Network) -> Result<()> {
+        // Where this cannot be looked at, there is nothing to tell.
+        let Some(Ok(barriers)) = self.nft().ok().map(Nft::barriers) else { return Ok(()) };
+        let links = match &network.mode {
+            Mode::Bridged(bridge) => vec![bridge.name.to_string()],
+            Mode::Routed(_) => vec![network.host_link.prefix().to_owned()],
+        };
+        let nets = network.ipam.as_ref().map(Ipam::networks).unwrap_or_default();
+        let addresses: Vec<IpAddr> = nets.iter().map(IpNet::network).collect();
+        let families = network.ipam.as_ref().map(Ipam::families).unwrap_or_default();
+        let concerns = |barrier: &&Barrier| match barrier.family {
+            "ip" => families.is_empty() || families.contains(&Family::V4),
+            "ip6" => families.is_empty() || families.contains(&Family::V6),
+            _ => true,
+        };
+        let closed = |barrier: &&Barrier| !barrier.lets_pass(LINK_GROUP, &links, &addresses);
+        let Some(barrier) = barriers.iter().filter(concerns).find(closed) else { return Ok(()) };
+        let Barrier { family, table, chain, by_policy, .. } = barrier;
+        let how = if *by_policy { "by its policy" } else { "by its last rule" };
+        let why =
+            format!("chain {chain} of table {family} {table} drops {how}, and no rule of it names these containers");
+        Err(Error::new(Code::LimitedConnectivity, why)
+            .context(format!("containers of network {} are cut off by a firewall", network.name))
+            .hint(what_to_allow(barrier)))
+    }
+
     fn refuse_closed_forwarding(&self, network: &Network) -> Result<()> {
         if network.forwarding != Forwarding::Require {
             return Ok(());
@@ -58,5 +92,29 @@ impl Engine {
             }
         }
         Ok(())
+    }
+}
+
+/// What lets our containers through a barrier, in the words of whoever has put it up.
+fn what_to_allow(barrier: &Barrier) -> String {
+    let Barrier { family, table, chain, .. } = barrier;
+    let is_iptables = (family, table.as_str(), chain.as_str()) != (&"inet", "filter", "FORWARD") && chain == "FORWARD";
+    match (table.as_str(), is_iptables) {
+        ("firewalld", _) => {
+            "firewall-cmd --permanent --zone=trusted --add-source=RANGE for each range of the network, then --reload"
+                .into()
+        }
+        (_, true) => {
+            let command = if *family == "ip6" { "ip6tables" } else { "iptables" };
+            format!(
+                "{command} -I FORWARD -m devgroup --src-group {LINK_GROUP} -j ACCEPT; \
+                 {command} -I FORWARD -m devgroup --dst-group {LINK_GROUP} -j ACCEPT \
+                 (with Docker, in DOCKER-USER; with ufw, in /etc/ufw/before.rules, so that it stays)"
+            )
+        }
+        _ => format!(
+            "nft insert rule {family} {table} {chain} iifgroup {LINK_GROUP} accept; \
+             nft insert rule {family} {table} {chain} oifgroup {LINK_GROUP} accept"
+        ),
     }
 }

@@ -13,8 +13,8 @@ use rtnetlink::{LinkBridge, LinkBridgePort, LinkDummy, LinkMessageBuilder, LinkU
 use super::endpoint::Endpoint;
 use super::netns::Netns;
 use super::socket::{Answer, KernelError, Request};
-use crate::model::{IfName, LINK_GROUP, Mac};
-use crate::plan::{BridgeLink, Holder, Link, LinkKind, Port, Veth};
+use crate::model::{self as plan_model, IfName, LINK_GROUP, Mac};
+use crate::plan::{BridgeLink, Holder, Ifb, Link, LinkKind, Port, Veth};
 
 /// Creates a veth pair: the host side here, the peer inside `netns` under its final name. The peer cannot
 /// be born up (ENOTCONN: `veth_open()` finds no partner yet), and the host side shall not be before its
@@ -23,8 +23,12 @@ pub(crate) fn create_veth(veth: &Veth, master: Option<u32>, netns: &Netns) -> Re
     let peer = LinkUnspec::new_with_name(veth.peer.as_str())
         .address(veth.mac.octets().to_vec())
         .mtu(veth.mtu)
-        .setns_by_fd(netns.file().as_raw_fd())
-        .build();
+        .setns_by_fd(netns.file().as_raw_fd());
+    let peer = match veth.txqueuelen {
+        Some(length) => peer.append_extra_attribute(LinkAttribute::TxQueueLen(length)),
+        None => peer,
+    };
+    let peer = peer.build();
     let mut host = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
         .name(veth.host.as_str())
         .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
@@ -46,6 +50,12 @@ pub(crate) fn create_bridge(bridge: &BridgeLink) -> Request {
         .set_header(LinkHeader::default())
         .build();
     Request::create(Message::NewLink(message))
+}
+
+/// Creates an `ifb` link, down.
+pub(crate) fn create_ifb(ifb: &Ifb) -> Request {
+    let link = LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(InfoKind::Ifb).name(ifb.name.as_str());
+    Request::create(Message::NewLink(link.link_group(LINK_GROUP).build()))
 }
 
 /// Creates the link that holds a shared gateway address: a dummy link, or where the kernel has none a
@@ -94,6 +104,15 @@ pub(crate) fn set_strict_arp(index: u32) -> Request {
     let spec = vec![AfSpecUnspec::Inet(vec![AfSpecInet::DevConfRequest(conf)])];
     let link = LinkUnspec::new_with_index(index).append_extra_attribute(LinkAttribute::AfSpecUnspec(spec));
     Request::plain(Message::SetLink(link.build()))
+}
+
+/// Sets which frames a link takes beside its own.
+pub(crate) fn set_flags(index: u32, flags: plan_model::LinkFlags) -> Request {
+    let mut message = LinkUnspec::new_with_index(index).build();
+    message.header.change_mask = LinkFlags::Promisc | LinkFlags::Allmulti;
+    message.header.flags.set(LinkFlags::Promisc, flags.promisc);
+    message.header.flags.set(LinkFlags::Allmulti, flags.allmulti);
+    Request::plain(Message::SetLink(message))
 }
 
 /// Has the kernel route 127.0.0.0/8 by the link; see [`crate::plan::Object::Loopback`].
@@ -169,6 +188,10 @@ impl LinkView {
             link: Link::new(LinkKind::Other(String::new()), 0),
         };
         view.link.up = message.header.flags.contains(LinkFlags::Up);
+        view.link.flags = plan_model::LinkFlags {
+            promisc: message.header.flags.contains(LinkFlags::Promisc),
+            allmulti: message.header.flags.contains(LinkFlags::Allmulti),
+        };
         view.read_attributes(message);
         Some(view)
     }

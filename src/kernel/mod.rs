@@ -17,6 +17,7 @@ mod ping;
 pub(crate) mod process;
 mod remove;
 mod route;
+mod shape;
 mod socket;
 mod sysctl;
 mod wait;
@@ -26,8 +27,8 @@ pub use conntrack::{Connection, Conntrack};
 pub use endpoint::Endpoint;
 pub use link::LinkView;
 pub(crate) use link::{
-    create_bridge, create_holder, create_veth, get as get_link, route_loopback, set_address_generation, set_alias,
-    set_mac, set_port, set_state, set_strict_arp,
+    create_bridge, create_holder, create_ifb, create_veth, get as get_link, route_loopback, set_address_generation,
+    set_alias, set_flags, set_mac, set_port, set_state, set_strict_arp,
 };
 pub use listener::listener;
 pub use netns::{Netns, NetnsError};
@@ -38,5 +39,7 @@ pub(crate) use route::{
     add as add_route, add_loopback as add_loopback_route, delete as delete_route,
     delete_loopback as delete_loopback_route,
 };
+pub use shape::{is_redirected, limit, rate_of, redirect};
 pub use socket::{Answer, KernelError, Request, Socket};
+pub use sysctl::SysctlDir;
 pub use wait::await_ready;

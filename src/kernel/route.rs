@@ -131,6 +131,14 @@ pub struct FibAnswer {
     pub metric: u32,
     /// Its `rtm_protocol`.
     pub protocol: u8,
+    /// Whether the next hop is on the link whatever routes say.
+    pub onlink: bool,
+    /// The preferred source address.
+    pub src: Option<IpAddr>,
+    /// MTU along the path, in bytes.
+    pub mtu: Option<u32>,
+    /// Advertised maximum segment size, in bytes.
+    pub advmss: Option<u32>,
 }
 
 impl FibAnswer {
@@ -156,6 +164,10 @@ impl FibAnswer {
             table: header.table.into(),
             metric: 0,
             protocol: header.protocol.into(),
+            onlink: header.flags.contains(RouteFlags::Onlink),
+            src: None,
+            mtu: None,
+            advmss: None,
         };
         for attribute in &message.attributes {
             match attribute {
@@ -167,6 +179,16 @@ impl FibAnswer {
                 RouteAttribute::Via(RouteVia::Inet6(via)) => answer.via = Some((*via).into()),
                 RouteAttribute::Table(table) => answer.table = *table,
                 RouteAttribute::Priority(metric) => answer.metric = *metric,
+                RouteAttribute::PrefSource(src) => answer.src = plain(src),
+                RouteAttribute::Metrics(metrics) => {
+                    for metric in metrics {
+                        match metric {
+                            RouteMetric::Mtu(mtu) => answer.mtu = Some(*mtu),
+                            RouteMetric::Advmss(size) => answer.advmss = Some(*size),
+                            _ => {}
+                        }
+                    }
+                }
                 _ => {}
             }
         }
@@ -178,6 +200,10 @@ impl FibAnswer {
     pub fn to_route(&self, link: &IfName) -> Route {
         Route {
             via: self.via,
+            onlink: self.onlink,
+            src: self.src,
+            mtu: self.mtu,
+            advmss: self.advmss,
             table: self.table,
             metric: self.metric,
             protocol: self.protocol,

@@ -16,8 +16,8 @@ use nix::libc;
 use nix::sys::socket::GetSockOpt;
 use nix::{getsockopt_impl, sockopt_impl};
 use rtnetlink::packet_core::{
-    ErrorMessage, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL, NLM_F_REQUEST,
-    NetlinkMessage, NetlinkPayload,
+    ErrorMessage, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL, NLM_F_REPLACE,
+    NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
 };
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::proto::{ConnectionHandle, new_connection};
@@ -112,6 +112,12 @@ impl Request {
     #[must_use]
     pub fn create(message: RouteNetlinkMessage) -> Self {
         Self { message, flags: NLM_F_CREATE | NLM_F_EXCL }
+    }
+
+    /// Creates, or puts it in the place of what is there.
+    #[must_use]
+    pub fn replace(message: RouteNetlinkMessage) -> Self {
+        Self { message, flags: NLM_F_CREATE | NLM_F_REPLACE }
     }
 
     /// Creates beside whatever is there under the same key.

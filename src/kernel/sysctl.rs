@@ -24,6 +24,12 @@ impl SysctlDir {
         Self::Opened(open("ipv4"), open("ipv6"))
     }
 
+    /// Whether a key is in one of the directories that stay in their namespace.
+    #[must_use]
+    pub fn is_of_a_link(key: &str) -> bool {
+        key.starts_with("ipv4/conf/") || key.starts_with("ipv6/conf/")
+    }
+
     /// Reads `key`, a path below `/proc/sys/net`; without the newline.
     pub fn read(&self, key: &str) -> io::Result<String> {
         let mut text = String::new();

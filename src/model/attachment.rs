@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use siphasher::sip128::{Hasher128, SipHasher24};
 
-use super::{ContainerId, ContainerRoute, Dns, IfName, Mac, Network, NetworkName, PortMap};
+use super::{ContainerId, ContainerRoute, Dns, IfName, Mac, Network, NetworkName, PortMap, Rates};
 
 /// The link group of everything that springline creates, so that `ip link show group 171` lists it.
 pub const LINK_GROUP: u32 = 171;
@@ -141,6 +141,8 @@ pub struct Attachment {
     pub dns: Dns,
     /// Ports of the host that lead to it.
     pub ports: Vec<PortMap>,
+    /// To which rates it is limited.
+    pub rates: Rates,
 }
 
 impl Attachment {
@@ -148,6 +150,12 @@ impl Attachment {
     #[must_use]
     pub fn awaits_addresses(&self) -> bool {
         matches!(self.network.ipam, Some(super::Ipam::Delegated { .. })) && self.addresses.is_empty()
+    }
+
+    /// The name of the link by which what it sends is led, if that is limited.
+    pub fn ifb(&self) -> crate::error::Result<IfName> {
+        let name = format!("ifb{:012x}", self.key.hash("") >> 80);
+        IfName::parse(&name).map_err(|why| crate::error::Error::new(crate::error::Code::Internal, why.to_string()))
     }
 
     /// Names, MACs and everything else that follows from who the attachment is.
@@ -172,6 +180,7 @@ impl Attachment {
             leases: Vec::new(),
             dns: network.dns.clone(),
             ports: Vec::new(),
+            rates: network.rates.clone(),
             key,
             netns,
             network,

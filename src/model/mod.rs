@@ -10,6 +10,7 @@ mod name;
 mod network;
 mod outcome;
 mod port;
+mod rate;
 
 pub use address::{Addressing, Family, HostRoutes, InvalidPrefix, parse_address, parse_network, single};
 pub(crate) use attachment::stable_hash;
@@ -17,8 +18,9 @@ pub use attachment::{Address, Attachment, AttachmentKey, LINK_GROUP, Lease, Ring
 pub use mac::{InvalidMac, Mac};
 pub use name::{ContainerId, HostLinkTemplate, IfName, InvalidName, NetworkName};
 pub use network::{
-    Bridge, ContainerRoute, Dns, FixedAddress, Forwarding, Gateway, Interconnect, Ipam, Isolation, Masquerade, Mode,
-    Mtu, Network, Range, RangeSet, RoutedNetwork,
+    Bridge, ContainerRoute, DefaultRoute, Dns, FixedAddress, Forwarding, Gateway, Interconnect, Ipam, Isolation,
+    LinkFlags, Masquerade, Mode, Mtu, Network, Range, RangeSet, RoutedNetwork,
 };
 pub use outcome::{Assigned, Outcome, OutcomeAddress, OutcomeLink};
 pub use port::{PortMap, Protocol};
+pub use rate::{Rate, Rates};

@@ -156,6 +156,12 @@ impl HostLinkTemplate {
         Ok(template)
     }
 
+    /// How every name made from it begins.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        self.0.split('{').next().unwrap_or_default()
+    }
+
     /// The name for one attachment. `{hash}` takes what room the rest leaves, at most 11 digits.
     pub fn render(&self, hash: u128, container: &str, ifname: &str) -> Result<IfName, InvalidName> {
         let text = self.0.replace("{id}", container).replace("{ifname}", ifname);

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{Addressing, Family, HostLinkTemplate, HostRoutes, IfName, Mac, NetworkName};
+use super::{Addressing, Family, HostLinkTemplate, HostRoutes, IfName, Mac, NetworkName, Rates};
 
 /// A named configuration to which containers are attached.
 #[derive(Debug, Clone)]
@@ -36,6 +36,45 @@ pub struct Network {
     pub anti_spoof: bool,
     /// Which other containers they reach.
     pub isolation: Isolation,
+    /// To which rates each of them is limited.
+    pub rates: Rates,
+    /// sysctls inside the container: paths below `/proc/sys/net`, in which [`Network::IFNAME`] stands for its
+    /// interface, and values.
+    pub sysctls: Vec<(String, String)>,
+    /// Flags of the container's interface.
+    pub flags: LinkFlags,
+    /// The length of its queue, in packets.
+    pub txqueuelen: Option<u32>,
+    /// Whether its default routes go before those of other interfaces.
+    pub default_route: DefaultRoute,
+    /// The metric of its default routes, where none is given for one.
+    pub metric: Option<u32>,
+}
+
+impl Network {
+    /// What stands for the interface's name in the path of a sysctl, as with the reference plugin `tuning`.
+    pub const IFNAME: &'static str = "IFNAME";
+}
+
+/// Flags of a link.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkFlags {
+    /// It takes every frame that comes by.
+    pub promisc: bool,
+    /// It takes every multicast.
+    pub allmulti: bool,
+}
+
+/// What to do about default routes in a container that has some already.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DefaultRoute {
+    /// Ours go behind.
+    #[default]
+    Auto,
+    /// Ours go before.
+    Lead,
+    /// There are none of ours.
+    Never,
 }
 
 /// Traffic that leaves the host gets one of the host's addresses as its source.

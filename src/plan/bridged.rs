@@ -30,6 +30,7 @@ pub(super) fn plan(builder: &mut Builder<'_>, attachment: &Attachment, bridge: &
         peer: key.ifname.clone(),
         mac: attachment.mac,
         mtu,
+        txqueuelen: attachment.network.txqueuelen,
     }));
     builder.set(Setting::Alias { link: host.clone(), alias: key.alias() });
     let isolated = bridge.isolated || attachment.network.isolation.ports;
@@ -38,6 +39,7 @@ pub(super) fn plan(builder: &mut Builder<'_>, attachment: &Attachment, bridge: &
     if builder.facts.host_ipv6 {
         builder.set(Setting::AddressGeneration { side: Side::Host, link: host.clone(), on: false });
     }
+    filter::limit(builder, attachment)?;
     builder.set(Setting::State { side: Side::Host, link: host.clone(), up: true });
     Ok(())
 }

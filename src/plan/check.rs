@@ -19,9 +19,13 @@ fn is_checked(step: &Step) -> bool {
         Step::Add(Object::Element(held)) => !held.sibling,
         Step::Add(object) => !matches!(object, Object::Record(_) | Object::Delegation(_)),
         Step::Set(Setting::Sysctl(sysctl)) => sysctl.side == Side::Host && !sysctl.precaution,
-        Step::Set(setting) => {
-            !matches!(setting, Setting::AddressGeneration { .. } | Setting::StrictArp { .. } | Setting::Alias { .. })
-        }
+        Step::Set(setting) => !matches!(
+            setting,
+            Setting::Flags { .. }
+                | Setting::AddressGeneration { .. }
+                | Setting::StrictArp { .. }
+                | Setting::Alias { .. }
+        ),
         Step::Del(_) | Step::Await(_) | Step::Announce(..) | Step::Forget(_) => false,
     }
 }

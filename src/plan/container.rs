@@ -2,9 +2,11 @@
 
 use super::builder::Builder;
 use super::routed::{self, CONTAINER_V6, link_local, with_length_of};
-use super::step::{LinkAddress, Object, Route, Setting, Side, Sysctl};
+use super::step::{LinkAddress, Object, Route, Setting, Side, Step, Sysctl};
 use crate::error::{Code, Error, Result};
-use crate::model::{Addressing, Attachment, ContainerRoute, Family, Gateway, IfName, Mode, single};
+use crate::model::{
+    Addressing, Attachment, ContainerRoute, DefaultRoute, Family, Gateway, IfName, Mode, Network, single,
+};
 
 /// The steps inside the container: quiet IPv6, addresses, link up, routes.
 pub(super) fn plan(builder: &mut Builder<'_>, attachment: &Attachment) -> Result<()> {
@@ -13,6 +15,7 @@ pub(super) fn plan(builder: &mut Builder<'_>, attachment: &Attachment) -> Result
     if routed || attachment.network.ipam.is_some() || !attachment.addresses.is_empty() {
         quiet_autoconfiguration(builder, attachment);
     }
+    tune(builder, attachment);
     builder.set(Setting::State { side: Side::Container, link: IfName::loopback(), up: true });
     for net in addresses(attachment) {
         let address = LinkAddress { link: link.clone(), net, host_scope: false };
@@ -20,7 +23,10 @@ pub(super) fn plan(builder: &mut Builder<'_>, attachment: &Attachment) -> Result
     }
     builder.set(Setting::State { side: Side::Container, link: link.clone(), up: true });
     for route in routes(attachment)? {
-        let route = behind_others(builder, route);
+        let route = match attachment.network.default_route {
+            DefaultRoute::Lead if route.dst.prefix_len() == 0 => before_others(builder, route),
+            _ => behind_others(builder, route),
+        };
         builder.add(Object::Route(Side::Container, route));
     }
     Ok(())
@@ -44,6 +50,34 @@ fn quiet_autoconfiguration(builder: &mut Builder<'_>, attachment: &Attachment) {
     if on_bridge {
         builder.set(Setting::StrictArp { side: Side::Container, link: link.clone() });
     }
+}
+
+/// What the network asks for of the link and its namespace.
+fn tune(builder: &mut Builder<'_>, attachment: &Attachment) {
+    let link = &attachment.key.ifname;
+    for sysctl in sysctls(attachment) {
+        builder.set(Setting::Sysctl(sysctl));
+    }
+    let flags = attachment.network.flags;
+    builder.set(Setting::Flags { side: Side::Container, link: link.clone(), flags });
+}
+
+/// Those sysctls that the network asks for and that do not belong to the new link.
+#[must_use]
+pub fn asked_sysctls(attachment: &Attachment) -> Vec<String> {
+    let own = |sysctl: &Sysctl| sysctl.link() == Some(attachment.key.ifname.as_str());
+    sysctls(attachment).into_iter().filter(|sysctl| !own(sysctl)).map(|sysctl| sysctl.key).collect()
+}
+
+/// The sysctls that the network asks for.
+pub(super) fn sysctls(attachment: &Attachment) -> Vec<Sysctl> {
+    let sysctl = |(path, value): &(String, String)| {
+        let named =
+            |part: &str| if part == Network::IFNAME { attachment.key.ifname.to_string() } else { part.to_owned() };
+        let key = path.split('/').map(named).collect::<Vec<_>>().join("/");
+        Sysctl { side: Side::Container, key, value: value.clone(), precaution: false }
+    };
+    attachment.network.sysctls.iter().map(sysctl).collect()
 }
 
 /// What the container's link holds: its link-local address, an interconnect's, its own.
@@ -81,12 +115,18 @@ impl Attachment {
         if self.awaits_addresses() {
             return Vec::new();
         }
-        if let Some(routes) = &self.container_routes {
-            return routes.clone();
+        let mut routes = self.container_routes.clone().unwrap_or_else(|| {
+            let families = Family::BOTH.into_iter().filter(|family| self.uses(*family));
+            let reachable = families.filter(|family| self.next_hop(*family).is_some());
+            reachable.map(|family| ContainerRoute::plain(family.default_route())).collect()
+        });
+        if self.network.default_route == DefaultRoute::Never {
+            routes.retain(|route| route.dst.prefix_len() != 0);
         }
-        let families = Family::BOTH.into_iter().filter(|family| self.uses(*family));
-        let reachable = families.filter(|family| self.next_hop(*family).is_some());
-        reachable.map(|family| ContainerRoute::plain(family.default_route())).collect()
+        for route in routes.iter_mut().filter(|route| route.dst.prefix_len() == 0) {
+            route.priority = route.priority.or(self.network.metric);
+        }
+        routes
     }
 
     /// The container's next hop for a family, if it has one.
@@ -137,6 +177,53 @@ fn source(attachment: &Attachment, family: Family) -> Option<std::net::IpAddr> {
         }
         _ => None,
     }
+}
+
+/// A route before those that other interfaces of the container have to the same destination: by a lower metric; or where
+/// there is none, theirs get higher ones. First the new, then the old goes: at no time is there none.
+fn before_others(builder: &mut Builder<'_>, route: Route) -> Route {
+    let rivals = |builder: &Builder<'_>| -> Vec<Route> {
+        let there = builder.facts.container.routes.iter();
+        there
+            .filter(|other| (&other.dst, other.table) == (&route.dst, route.table) && other.link != route.link)
+            .cloned()
+            .collect()
+    };
+    let Some(first) = rivals(builder).iter().map(Route::effective_metric).min() else { return route };
+    let there = builder
+        .facts
+        .container
+        .routes
+        .iter()
+        .filter(|there| there.collides(&Route { metric: there.metric, ..route.clone() }));
+    let own = there.filter(|there| (&there.link, there.via) == (&route.link, route.via));
+    if let Some(own) = own.map(Route::effective_metric).find(|metric| *metric < first) {
+        return Route { metric: own, ..route };
+    }
+    if route.effective_metric() < first {
+        return route;
+    }
+    // Metric 0 means 1024 to IPv6, so 1 is its lowest.
+    let lowest = u32::from(route.dst.addr().is_ipv6());
+    if first > lowest {
+        return Route { metric: first - 1, ..route };
+    }
+    // One step back for all that stand close together, the last of them first: their order stays.
+    let mut in_a_row: Vec<Route> = Vec::new();
+    let mut rivals = rivals(builder);
+    rivals.sort_by_key(Route::effective_metric);
+    for rival in rivals {
+        let next = in_a_row.last().map_or(lowest, |last| last.effective_metric() + 1);
+        if rival.effective_metric() <= next {
+            in_a_row.push(rival);
+        }
+    }
+    for rival in in_a_row.into_iter().rev() {
+        let moved = Route { metric: rival.effective_metric() + 1, ..rival.clone() };
+        builder.add(Object::Route(Side::Container, moved));
+        builder.push(Step::Del(Object::Route(Side::Container, rival)));
+    }
+    Route { metric: lowest, ..route }
 }
 
 /// A route behind those that other interfaces of the container have to the same destination: what was

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use super::ruleset::{Element, GuardedLink, Key, NetworkChain, Part, Set, Value};
 use super::step::{Held, LinkAddress, Object, Route, Setting, Shared, Side, Step};
-use crate::model::{AttachmentKey, Family, IfName, LINK_GROUP, Mac, NetworkName, PortMap};
+use crate::model::{AttachmentKey, Family, IfName, LINK_GROUP, LinkFlags, Mac, NetworkName, PortMap};
 
 /// What is known of host, container and store.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -43,6 +43,10 @@ pub struct Facts {
     pub loopback: BTreeSet<(Family, IfName)>,
     /// Elements that are there, by set and key.
     pub elements: BTreeMap<(Set, Key), ElementFact>,
+    /// Links of the host that are limited, with their rates in bits a second.
+    pub limits: BTreeMap<IfName, u64>,
+    /// Links of the host from which everything is redirected.
+    pub redirected: BTreeSet<IfName>,
     /// The container's other attachments.
     pub siblings: Vec<Sibling>,
     /// Who has ports that are wanted.
@@ -133,6 +137,8 @@ pub struct Link {
     pub address_generation: bool,
     /// Whether it speaks ARP for its own addresses only, and announces them.
     pub strict_arp: bool,
+    /// Which frames it takes beside its own.
+    pub flags: LinkFlags,
     /// The flags of a bridge port: isolated, hairpin.
     pub port: (bool, bool),
 }
@@ -176,6 +182,7 @@ impl Link {
             master: None,
             address_generation: true,
             strict_arp: false,
+            flags: LinkFlags::default(),
             port: (false, false),
         }
     }
@@ -295,6 +302,9 @@ impl Facts {
                 let there = self.elements.get(&(element.set, element.key.clone()));
                 there.is_some_and(|there| there.value == element.value)
             }
+            Object::Ifb(ifb) => self.host_link(&ifb.name).is_some_and(|link| link.is_ours(&ifb.alias)),
+            Object::Limit(link, rate) => self.limits.get(link).is_some_and(|bits| rate.is_about(*bits)),
+            Object::Redirect(from, _) => self.redirected.contains(from),
             Object::Loopback(family, link) => self.loopback.contains(&(*family, link.clone())),
         }
     }
@@ -312,6 +322,9 @@ impl Facts {
             }
             Setting::StrictArp { side, link } => {
                 self.namespace(*side).links.get(link).is_some_and(|there| there.strict_arp)
+            }
+            Setting::Flags { side, link, flags } => {
+                self.namespace(*side).links.get(link).is_some_and(|there| there.flags == *flags)
             }
             Setting::Port(port) => {
                 self.host_link(&port.link).is_some_and(|there| there.port == (port.isolated, port.hairpin))
@@ -333,6 +346,10 @@ impl Facts {
                 Some(Setting::AddressGeneration { side: *side, link: link.clone(), on })
             }
             Setting::StrictArp { .. } | Setting::Alias { .. } => None, // only ever set on a link that we made
+            Setting::Flags { side, link, .. } => {
+                let flags = self.namespace(*side).links.get(link)?.flags;
+                Some(Setting::Flags { side: *side, link: link.clone(), flags })
+            }
             Setting::Port(port) => {
                 let (isolated, hairpin) = self.host_link(&port.link)?.port;
                 Some(Setting::Port(super::Port { link: port.link.clone(), isolated, hairpin }))
@@ -387,6 +404,13 @@ impl Facts {
                 let fact = ElementFact { value: element.value.clone(), owner };
                 self.elements.insert((element.set, element.key.clone()), fact);
             }
+            Object::Ifb(ifb) => {
+                let mut link = Link::new(LinkKind::Other("ifb".into()), 1500);
+                link.group = LINK_GROUP;
+                self.host.links.insert(ifb.name.clone(), link);
+            }
+            Object::Limit(link, rate) => drop(self.limits.insert(link.clone(), rate.bits)),
+            Object::Redirect(from, _) => drop(self.redirected.insert(from.clone())),
             Object::Loopback(family, link) => drop(self.loopback.insert((*family, link.clone()))),
         }
     }
@@ -418,6 +442,9 @@ impl Facts {
             Object::Part(part) => drop(self.parts.remove(part)),
             Object::Chain(NetworkChain { name, .. }) => drop(self.chains.remove(name)),
             Object::Element(Held { element, .. }) => drop(self.elements.remove(&(element.set, element.key.clone()))),
+            Object::Ifb(ifb) => self.drop_host_link(&ifb.name),
+            Object::Limit(link, _) => drop(self.limits.remove(link)),
+            Object::Redirect(from, _) => drop(self.redirected.remove(from)),
             Object::Loopback(family, link) => drop(self.loopback.remove(&(*family, link.clone()))),
         }
     }
@@ -425,6 +452,8 @@ impl Facts {
     fn drop_host_link(&mut self, name: &IfName) {
         self.host.drop_link(name);
         self.loopback.retain(|(_, link)| link != name);
+        self.limits.remove(name);
+        self.redirected.remove(name);
     }
 
     fn set(&mut self, setting: &Setting) {
@@ -447,6 +476,11 @@ impl Facts {
             Setting::StrictArp { side, link } => {
                 if let Some(link) = self.namespace_mut(*side).links.get_mut(link) {
                     link.strict_arp = true;
+                }
+            }
+            Setting::Flags { side, link, flags } => {
+                if let Some(link) = self.namespace_mut(*side).links.get_mut(link) {
+                    link.flags = *flags;
                 }
             }
             Setting::Port(port) => {

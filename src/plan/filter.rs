@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::builder::Builder;
 use super::facts::{Facts, PortHolder, Sibling};
 use super::ruleset::{self, Element, Field, GuardedLink, MASQUERADE_ALL, NetworkChain, NetworkRules, Part, Set};
-use super::step::{BridgeLink, Held, Object, Shared, Stale, Step};
+use super::step::{BridgeLink, Held, Ifb, Object, Setting, Shared, Side, Stale, Step};
 use crate::error::{Code, Error, Result};
 use crate::model::{Attachment, AttachmentKey, Family, Ipam, Mode, PortMap, Protocol};
 
@@ -174,7 +174,7 @@ pub const BRIDGE_NETFILTER: [&str; 2] = ["bridge/bridge-nf-call-iptables", "brid
 /// (`br_nf_pre_routing_finish()` in `net/bridge/br_netfilter_hooks.c`).
 pub(super) fn needs_hairpin(attachment: &Attachment, facts: &Facts) -> bool {
     let is_on = |key: &&str| facts.host.sysctls.get(*key).is_some_and(|value| value == "1");
-    !attachment.ports.is_empty() && BRIDGE_NETFILTER.iter().any(|key| is_on(&key))
+    !attachment.ports.is_empty() && BRIDGE_NETFILTER.iter().any(is_on)
 }
 
 /// The steps when the link is up: a route needs that.
@@ -182,6 +182,27 @@ pub(super) fn open_loopback(builder: &mut Builder<'_>, attachment: &Attachment) 
     for family in loopback_families(attachment) {
         builder.add(Object::Loopback(family, attachment.port_link().clone()));
     }
+}
+
+/// The limits of what the container receives and sends; the link is not up yet.
+pub(super) fn limit(builder: &mut Builder<'_>, attachment: &Attachment) -> Result<()> {
+    let link = &attachment.host_link;
+    if let Some(rate) = &attachment.rates.received {
+        builder.add(Object::Limit(link.clone(), rate.clone()));
+    }
+    if let Some(rate) = &attachment.rates.sent {
+        let ifb = Ifb { name: attachment.ifb()?, alias: attachment.key.alias() };
+        let name = ifb.name.clone();
+        builder.add(Object::Ifb(ifb));
+        builder.set(Setting::Alias { link: name.clone(), alias: attachment.key.alias() });
+        if builder.facts.host_ipv6 {
+            builder.set(Setting::AddressGeneration { side: Side::Host, link: name.clone(), on: false });
+        }
+        builder.add(Object::Limit(name.clone(), rate.clone()));
+        builder.set(Setting::State { side: Side::Host, link: name.clone(), up: true });
+        builder.add(Object::Redirect(link.clone(), name));
+    }
+    Ok(())
 }
 
 /// The steps when all is done: what the kernel remembers of the ports from before.

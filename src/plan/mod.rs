@@ -30,6 +30,7 @@ mod undo;
 pub use attach::attach;
 pub use check::drift;
 pub use conflict::{routed_prefixes, wanted_prefixes};
+pub use container::asked_sysctls;
 pub use facts::{
     ElementFact, Facts, FibMatch, Link, LinkKind, Namespace, PortClaim, PortHolder, RouteKind, Sibling, Users,
     localnet_key,
@@ -44,10 +45,12 @@ pub use ruleset::{
     Selector, Set, TABLE, Table, Term, VERSION, Value,
 };
 pub use step::{
-    BridgeLink, Held, Holder, LinkAddress, Object, Port, Readiness, Route, Setting, Shared, Side, Stale, Step, Sysctl,
-    Veth, owner_of_alias,
+    BridgeLink, Held, Holder, Ifb, LinkAddress, Object, Port, Readiness, Route, Setting, Shared, Side, Stale, Step,
+    Sysctl, Veth, owner_of_alias,
 };
 pub use undo::{detach, undo};
+
+pub use crate::model::Rate;
 
 use crate::model::AttachmentKey;
 

@@ -43,6 +43,7 @@ pub(super) fn plan(builder: &mut Builder<'_>, attachment: &Attachment, gateway: 
         peer: attachment.key.ifname.clone(),
         mac: attachment.mac,
         mtu,
+        txqueuelen: attachment.network.txqueuelen,
     }));
     if builder.facts.host_ipv6 {
         // Before the link is up: a container's router advertisement would become the host's default route.
@@ -54,6 +55,7 @@ pub(super) fn plan(builder: &mut Builder<'_>, attachment: &Attachment, gateway: 
         // An automatic link-local address would be tentative, and what must be sent from it waits 2 s.
         builder.set(Setting::AddressGeneration { side: Side::Host, link: host.clone(), on: false });
     }
+    filter::limit(builder, attachment)?;
     for (net, host_scope) in host_addresses(attachment, gateway) {
         builder.add(Object::Address(Side::Host, LinkAddress { link: host.clone(), net, host_scope }));
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::ruleset::{NetworkChain, TABLE};
 use super::step::{
-    BridgeLink, Held, Holder, LinkAddress, Object, Readiness, Route, Setting, Shared, Side, Stale, Step, Veth,
+    BridgeLink, Held, Holder, Ifb, LinkAddress, Object, Readiness, Route, Setting, Shared, Side, Stale, Step, Veth,
 };
 use crate::model::{Family, LINK_GROUP};
 
@@ -49,7 +49,6 @@ fn show_object(f: &mut fmt::Formatter<'_>, object: &Object, verb: &str) -> fmt::
         Object::Holder(Holder { name }) if verb == "add" => {
             write!(f, "ip link add {name} group {LINK_GROUP} type dummy  # or a bridge")
         }
-        Object::Holder(Holder { name }) => write!(f, "ip link {verb} {name}"),
         Object::Address(side, address) => write!(f, "{}ip address {verb} {address}", prefix(*side)),
         Object::Route(side, route) => write!(f, "{}ip route {verb} {route}", prefix(*side)),
         Object::Part(part) => write!(f, "nft {verb} {part}"),
@@ -58,6 +57,16 @@ fn show_object(f: &mut fmt::Formatter<'_>, object: &Object, verb: &str) -> fmt::
             let verb = if verb == "del" { "delete" } else { verb };
             write!(f, "nft {verb} element {element}")
         }
+        Object::Ifb(Ifb { name, .. }) if verb == "add" => write!(f, "ip link add {name} group {LINK_GROUP} type ifb"),
+        Object::Ifb(Ifb { name, .. }) | Object::Holder(Holder { name }) => write!(f, "ip link {verb} {name}"),
+        Object::Limit(link, rate) => {
+            write!(f, "tc qdisc {verb} dev {link} root cake bandwidth {rate}  # or tbf rate {rate}")
+        }
+        Object::Redirect(from, to) if verb == "add" => write!(
+            f,
+            "tc qdisc add dev {from} ingress; tc filter add dev {from} ingress matchall action mirred egress redirect dev {to}"
+        ),
+        Object::Redirect(from, _) => write!(f, "tc qdisc {verb} dev {from} ingress"),
         Object::Loopback(Family::V4, link) => {
             write!(f, "sysctl -w net/{}={}", super::localnet_key(link), u8::from(verb == "add"))
         }
@@ -72,12 +81,16 @@ fn show_veth(f: &mut fmt::Formatter<'_>, veth: &Veth, verb: &str) -> fmt::Result
     if verb != "add" {
         return write!(f, "ip link {verb} {}", veth.host);
     }
-    let Veth { host, host_mac, host_mtu, alias: _, bridge, peer, mac, mtu } = veth;
+    let Veth { host, host_mac, host_mtu, alias: _, bridge, peer, mac, mtu, txqueuelen } = veth;
     write!(f, "ip link add {host} address {host_mac} mtu {host_mtu} group {LINK_GROUP}")?;
     if let Some(bridge) = bridge {
         write!(f, " master {bridge}")?;
     }
-    write!(f, " type veth peer name {peer} address {mac} mtu {mtu} netns <container>")
+    write!(f, " type veth peer name {peer} address {mac} mtu {mtu}")?;
+    if let Some(length) = txqueuelen {
+        write!(f, " txqueuelen {length}")?;
+    }
+    f.write_str(" netns <container>")
 }
 
 fn show_bridge(f: &mut fmt::Formatter<'_>, bridge: &BridgeLink, verb: &str) -> fmt::Result {
@@ -173,6 +186,10 @@ fn show_setting(f: &mut fmt::Formatter<'_>, setting: &Setting) -> fmt::Result {
         Setting::StrictArp { side, link } => {
             let conf = format!("net/ipv4/conf/{link}");
             write!(f, "{}sysctl -w {conf}/arp_ignore=1 {conf}/arp_announce=2 {conf}/arp_notify=1", prefix(*side))
+        }
+        Setting::Flags { side, link, flags } => {
+            let (promisc, allmulti) = (on_off(flags.promisc), on_off(flags.allmulti));
+            write!(f, "{}ip link set dev {link} promisc {promisc} allmulticast {allmulti}", prefix(*side))
         }
         Setting::Port(port) => {
             let (isolated, hairpin) = (on_off(port.isolated), on_off(port.hairpin));

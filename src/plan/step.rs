@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::ruleset::{Element, NetworkChain, Part};
-use crate::model::{AttachmentKey, Family, IfName, Lease, Mac, PortMap};
+use crate::model::{AttachmentKey, Family, IfName, Lease, LinkFlags, Mac, PortMap, Rate};
 
 /// In which network namespace something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -96,6 +96,12 @@ pub enum Object {
     Chain(NetworkChain),
     /// An element of a set or map.
     Element(Held),
+    /// A link by which what the container sends is led, so that it can be limited.
+    Ifb(Ifb),
+    /// A limit of what leaves by a link of the host.
+    Limit(IfName, Rate),
+    /// That what comes in by a link of the host leaves by another.
+    Redirect(IfName, IfName),
     /// That the host's loopback addresses are good by a link of the host, for ports that are mapped on them. IPv4:
     /// `route_localnet`, without which the kernel sends nothing from 127.0.0.1 by another link (`__mkroute_output()`).
     /// IPv6: a local route for `::1` by the link, for the answer, once it is for `::1` again, must be for an address
@@ -162,6 +168,15 @@ pub enum Setting {
         /// The link.
         link: IfName,
     },
+    /// Flags of a link.
+    Flags {
+        /// Where.
+        side: Side,
+        /// The link.
+        link: IfName,
+        /// The flags.
+        flags: LinkFlags,
+    },
     /// Flags of a bridge port.
     Port(Port),
     /// A value below `/proc/sys/net`.
@@ -207,6 +222,9 @@ pub struct Veth {
     pub mac: Mac,
     /// The container side's MTU in bytes.
     pub mtu: u32,
+    /// The length of the container side's queue, in packets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub txqueuelen: Option<u32>,
 }
 
 /// A bridge of our own.
@@ -236,6 +254,15 @@ pub struct Holder {
 impl Holder {
     /// The alias by which the holder is known as ours.
     pub const ALIAS: &'static str = "springline:shared";
+}
+
+/// An `ifb` link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ifb {
+    /// Its name.
+    pub name: IfName,
+    /// Its alias, by which it is known as ours.
+    pub alias: String,
 }
 
 /// An address on a link.
@@ -382,12 +409,15 @@ impl Step {
             Self::Add(object) | Self::Del(object) => match object {
                 Object::Address(side, address) => Some((*side, address.link.as_str())),
                 Object::Route(side, route) => Some((*side, route.link.as_str())),
-                Object::Loopback(_, link) => Some((Side::Host, link.as_str())),
+                Object::Limit(link, _) | Object::Redirect(link, _) | Object::Loopback(_, link) => {
+                    Some((Side::Host, link.as_str()))
+                }
                 _ => None,
             },
             Self::Set(setting) => match setting {
                 Setting::State { side, link, .. }
                 | Setting::AddressGeneration { side, link, .. }
+                | Setting::Flags { side, link, .. }
                 | Setting::StrictArp { side, link } => Some((*side, link.as_str())),
                 Setting::Alias { link, .. } => Some((Side::Host, link.as_str())),
                 Setting::Port(port) => Some((Side::Host, port.link.as_str())),

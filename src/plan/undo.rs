@@ -83,15 +83,27 @@ fn inverses(key: &AttachmentKey, step: &Step, before: Option<&Facts>, now: &Fact
             | Object::Address(Side::Host, _)
             | Object::Chain(_)
             | Object::Loopback(..)
+            // These go with their links.
+            | Object::Limit(..)
+            | Object::Redirect(..)
             | Object::Element(Held { shared: true, .. }) => Vec::new(),
             Object::Element(held) => element(key, held, now),
             Object::Record(_)
             | Object::Delegation(_)
             | Object::Veth(_)
+            | Object::Ifb(_)
             | Object::Address(Side::Container, _)
-            | Object::Route(..) => vec![Step::Del(object.clone())],
+            | Object::Route(Side::Host, _) => vec![Step::Del(object.clone())],
+            // Of another link of the container, which may be gone by now: it stays, unless the ADD has failed.
+            Object::Route(Side::Container, _) => before.map(|_| Step::Del(object.clone())).into_iter().collect(),
         },
         Step::Set(setting) => before.and_then(|before| before.current(setting)).map(Step::Set).into_iter().collect(),
+        // A route of the container's that had to make room.
+        Step::Del(Object::Route(..)) => {
+            let Step::Del(object) = step else { return Vec::new() };
+            let was_there = before.is_some_and(|before| before.has(object));
+            was_there.then(|| Step::Add(object.clone())).into_iter().collect()
+        }
         Step::Del(_) | Step::Await(_) | Step::Announce(..) | Step::Forget(_) => Vec::new(),
     }
 }

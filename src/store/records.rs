@@ -64,6 +64,17 @@ impl Store {
         names_in(&self.root.join("attachments")).is_ok_and(|networks| networks.is_empty())
     }
 
+    /// The keys of all records.
+    pub fn attachments(&self) -> Result<Vec<AttachmentKey>> {
+        let mut keys = Vec::new();
+        for network in names_in(&self.root.join("attachments"))? {
+            let Ok(network) = NetworkName::parse(&network) else { continue };
+            keys.extend(self.attachments_of(&network)?);
+        }
+        keys.sort();
+        Ok(keys)
+    }
+
     /// The keys of all records of a container, of whatever network.
     pub fn attachments_of_container(&self, container: &ContainerId) -> Result<Vec<AttachmentKey>> {
         let root = self.root.join("attachments");

@@ -62,7 +62,9 @@ pub(crate) fn set_bridge_netfilter(lab: &Lab, value: &str) -> bool {
     let keys = ["net/bridge/bridge-nf-call-iptables", "net/bridge/bridge-nf-call-ip6tables"];
     let there = keys.iter().all(|key| std::path::Path::new("/proc/sys").join(key).exists());
     if there {
-        keys.iter().for_each(|key| lab.host().write_sysctl(key, value));
+        for key in keys {
+            lab.host().write_sysctl(key, value);
+        }
     }
     there || value == "0"
 }

@@ -116,6 +116,22 @@ pub(crate) enum Family {
 /// Both.
 pub(crate) const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 
+/// Has `nft` read rules on the host; of which its grammar wants a line for each.
+pub(crate) fn nft(lab: &Lab, rules: &str) {
+    let path = lab.dir().join("rules.nft");
+    std::fs::write(&path, rules.replace('}', "\n}\n")).expect("write the rules");
+    lab.host().shell(&format!("nft -f {}", path.display()));
+}
+
+/// Runs a command of springline's on the host: whether it succeeded, and all that it printed.
+pub(crate) fn springline(lab: &Lab, arguments: &[&str]) -> (bool, String) {
+    let mut command = lab.host().command(std::path::Path::new(env!("CARGO_BIN_EXE_springline")));
+    command.args(arguments).env("SPRINGLINE_STATE_DIR", lab.state_dir());
+    let output = command.output().expect("run springline");
+    let text = [output.stdout.as_slice(), &output.stderr].map(String::from_utf8_lossy).concat();
+    (output.status.success(), text)
+}
+
 /// ADD, whatever comes of it.
 pub(crate) fn add(lab: &Lab, conf: &Value, container: &Container, ifname: &str) -> Outcome {
     lab.cni(Plugin::Routed).add(conf, container, ifname)

@@ -12,7 +12,7 @@ use super::Netns;
 const PYTHON: &str = "/usr/bin/python3";
 
 /// What both ends share.
-const COMMON: &str = r#"
+const COMMON: &str = r"
 import socket, struct, sys
 def crc32c(data):
     crc = 0xffffffff
@@ -29,10 +29,10 @@ def init(kind, cookie=b''):
     return struct.pack('!BBHIIHHI', kind, 0, 20 + len(value), 0x1234, 65536, 1, 1, 1) + value
 def family(address):
     return socket.AF_INET6 if ':' in address else socket.AF_INET
-"#;
+";
 
 /// Answers on a port of both families with the address that it was asked from.
-const SERVER: &str = r#"
+const SERVER: &str = r"
 import selectors
 protocol, port = sys.argv[1], int(sys.argv[2])
 selector = selectors.DefaultSelector()
@@ -65,10 +65,10 @@ while True:
         source, to = struct.unpack('!HH', data[:4])
         if to == port and data[12] == 1:
             s.sendto(sctp(to, source, 0x1234, init(2, peer[0].encode())), (peer[0], 0))
-"#;
+";
 
 /// Asks once; prints the answer.
-const CLIENT: &str = r#"
+const CLIENT: &str = r"
 protocol, address, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
 source = int(sys.argv[4]) if len(sys.argv) > 4 else 0
 if protocol == 'sctp':
@@ -94,7 +94,7 @@ else:
     if protocol == 'udp':
         s.send(b'?')
     print(s.recv(100).decode())
-"#;
+";
 
 /// Sends frames or packets that are given as hexadecimal digits.
 const FRAMES: &str = r"
@@ -155,6 +155,49 @@ pub fn ask_from(netns: &Netns, protocol: &str, address: &str, port: u16, source:
     command.args(["-I", "-c", &script, protocol, address, &port, &source]);
     let output = command.output().expect("run python3");
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// Takes in what comes for two seconds, from when the first has come; prints how many bits a second that was.
+const SINK: &str = r"
+import time
+s = socket.socket(family(sys.argv[1]))
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(('', 9))
+s.listen(1)
+print('ready', flush=True)
+c, _ = s.accept()
+# The first half second is what may pass at once.
+begin = time.monotonic()
+while time.monotonic() < begin + 0.5:
+    c.recv(1 << 20)
+begin, count = time.monotonic(), 0
+while time.monotonic() < begin + 2:
+    count += len(c.recv(1 << 20))
+print(8 * count / (time.monotonic() - begin))
+";
+
+/// Sends as fast as it goes.
+const SOURCE: &str = r"
+s = socket.socket(family(sys.argv[1]))
+s.connect((sys.argv[1], 9))
+try:
+    while True:
+        s.sendall(bytes(1 << 16))
+except OSError:
+    pass
+";
+
+/// How many bits a second go from one namespace to an address in another.
+pub fn rate(from: &Netns, to: &Netns, address: &str) -> f64 {
+    let sink = python(to, SINK, &[address]);
+    let mut source = from.command(Path::new(PYTHON));
+    let script = format!("{COMMON}{SOURCE}");
+    source.args(["-I", "-c", &script, address]);
+    let mut source = source.spawn().expect("run python3");
+    let output = sink.wait_with_output().expect("wait for python3");
+    let _ = source.kill();
+    let _ = source.wait();
+    String::from_utf8_lossy(&output.stdout).trim().parse().expect("a number")
 }
 
 /// Sends frames by a link.
@@ -270,7 +313,8 @@ pub fn octets6(text: &str) -> [u8; 16] {
 
 /// Octets as hexadecimal digits.
 pub fn digits(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+    let digit = |digit: u8| char::from_digit(digit.into(), 16).expect("a digit");
+    octets.iter().flat_map(|octet| [digit(octet >> 4), digit(octet & 15)]).collect()
 }
 
 fn hex(mac: &str) -> String {

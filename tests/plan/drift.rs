@@ -59,6 +59,8 @@ proptest! {
 fn is_looked_at(step: &Step) -> bool {
     match step {
         Step::Add(Object::Record(_) | Object::Delegation(_)) => false,
+        // The container's other attachments come and go.
+        Step::Add(Object::Element(held)) => !held.sibling,
         // A precaution may have been denied: that was no error then, and is none now.
         Step::Set(Setting::Sysctl(Sysctl { side, precaution, .. })) => *side == Side::Host && !precaution,
         Step::Add(_) | Step::Set(Setting::State { .. } | Setting::Port(_)) => true,
@@ -72,6 +74,7 @@ fn stands_on(step: &Step, object: &Object) -> bool {
         Object::Veth(veth) => vec![(Side::Host, veth.host.as_str()), (Side::Container, veth.peer.as_str())],
         Object::Bridge(bridge) => vec![(Side::Host, bridge.name.as_str())],
         Object::Holder(holder) => vec![(Side::Host, holder.name.as_str())],
+        Object::Ifb(ifb) => vec![(Side::Host, ifb.name.as_str())],
         _ => Vec::new(),
     };
     step.link().is_some_and(|link| gone.contains(&link))
@@ -84,7 +87,10 @@ fn turned(setting: &Setting) -> Setting {
         Setting::State { up, .. } => *up = !*up,
         Setting::Port(port) => port.isolated = !port.isolated,
         Setting::Sysctl(sysctl) => sysctl.value = "9".into(),
-        Setting::AddressGeneration { .. } | Setting::StrictArp { .. } | Setting::Alias { .. } => {
+        Setting::AddressGeneration { .. }
+        | Setting::StrictArp { .. }
+        | Setting::Alias { .. }
+        | Setting::Flags { .. } => {
             unreachable!("not looked at")
         }
     }

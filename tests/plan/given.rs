@@ -9,9 +9,9 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use springline::model::{
-    Address, Attachment, AttachmentKey, Bridge, ContainerId, ContainerRoute, Dns, Forwarding, Gateway,
-    HostLinkTemplate, HostRoutes, IfName, Interconnect, Ipam, Isolation, LINK_GROUP, Lease, Masquerade, Mode, Mtu,
-    Network, NetworkName, PortMap, Protocol, RoutedNetwork,
+    Address, Attachment, AttachmentKey, Bridge, ContainerId, ContainerRoute, DefaultRoute, Dns, Forwarding, Gateway,
+    HostLinkTemplate, HostRoutes, IfName, Interconnect, Ipam, Isolation, LINK_GROUP, Lease, LinkFlags, Masquerade,
+    Mode, Mtu, Network, NetworkName, PortMap, Protocol, Rate, Rates, RoutedNetwork,
 };
 use springline::plan::{
     self, BridgeLink, FORWARDING, Facts, Holder, Link, LinkAddress, LinkKind, Namespace, Object, Route, Shared, Step,
@@ -105,6 +105,12 @@ pub(crate) fn network(mode: Mode) -> Network {
         masquerade: None,
         anti_spoof: false,
         isolation: Isolation::default(),
+        rates: Rates::default(),
+        sysctls: Vec::new(),
+        flags: LinkFlags::default(),
+        txqueuelen: None,
+        default_route: DefaultRoute::Auto,
+        metric: None,
     }
 }
 
@@ -157,8 +163,10 @@ fn attachments() -> impl Strategy<Value = Attachment> {
         (select(vec![Route::MAIN, 100]), select(vec![0u32, 50]), select(vec![171u8, 4])),
         routed_networks(),
         filters(),
+        tunings(),
     );
-    let networks = networks.prop_map(|(mode, mtu, ipam, forwarding, (table, metric, protocol), routes, filters)| {
+    let networks = networks.prop_map(|(mode, mtu, ipam, forwarding, marks, routes, filters, tunings)| {
+        let (table, metric, protocol) = marks;
         let plain = network(mode);
         Network {
             mtu,
@@ -172,6 +180,13 @@ fn attachments() -> impl Strategy<Value = Attachment> {
             anti_spoof: filters.0,
             masquerade: filters.1,
             isolation: filters.2,
+            rates: tunings.0,
+            flags: tunings.1,
+            default_route: tunings.2,
+            sysctls: vec![
+                ("core/somaxconn".into(), "777".into()),
+                ("ipv4/conf/IFNAME/log_martians".into(), "1".into()),
+            ],
             ..plain
         }
     });
@@ -201,6 +216,15 @@ fn filters() -> impl Strategy<Value = (bool, Option<Masquerade>, Isolation)> {
     let masquerade = option::of(except.prop_map(|except| Masquerade { except }));
     let isolation = any::<(bool, bool)>().prop_map(|(ports, network)| Isolation { ports, network });
     (any::<bool>(), masquerade, isolation)
+}
+
+/// Rates, flags, default routes.
+fn tunings() -> impl Strategy<Value = (Rates, LinkFlags, DefaultRoute)> {
+    let rate = || option::of(select(vec![1_000_000u64, 20_000_000]).prop_map(|bits| Rate { bits, burst_bits: None }));
+    let rates = (rate(), rate()).prop_map(|(received, sent)| Rates { received, sent });
+    let flags = any::<(bool, bool)>().prop_map(|(promisc, allmulti)| LinkFlags { promisc, allmulti });
+    // To lead is to move what others have put there: see undo.rs.
+    (rates, flags, select(vec![DefaultRoute::Auto, DefaultRoute::Never]))
 }
 
 fn port_maps() -> impl Strategy<Value = Vec<PortMap>> {
@@ -420,6 +444,7 @@ impl Around {
 
     fn container(&self) -> Namespace {
         let mut container = Namespace::default();
+        container.sysctls.insert("core/somaxconn".into(), "4096".into());
         container
             .links
             .insert(IfName::loopback(), Link { up: self.lo_up, ..Link::new(LinkKind::Other("lo".into()), 65536) });

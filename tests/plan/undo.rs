@@ -1,7 +1,7 @@
 //! The way back: from a failure anywhere, and from an attachment that is whole.
 
 use proptest::prelude::*;
-use springline::model::IfName;
+use springline::model::{DefaultRoute, IfName};
 use springline::plan::{self, FORWARDING, Facts, Object, Setting, Side, Step};
 
 use crate::given::{Given, given, thousand};
@@ -28,6 +28,27 @@ proptest! {
             let done: Vec<&Step> = given.steps[..failed].iter().chain(later).collect();
             same(&undone(&given, &done), &given.before, &format!("after the failure of {}", given.steps[failed]))?;
         }
+    }
+
+    /// Who wants to lead may have to move routes of others: back they go.
+    #[test]
+    fn failing_to_lead_changes_nothing(given in given()) {
+        let mut attachment = given.attachment.clone();
+        attachment.network.default_route = DefaultRoute::Lead;
+        let Ok(plan) = plan::attach(&attachment, &given.before) else { return Ok(()) };
+        for k in 0..=plan.steps.len() {
+            let done: Vec<&Step> = plan.steps[..k].iter().collect();
+            let in_order = |mut facts: Facts| {
+                facts.container.routes.sort_by_key(|route| format!("{route}"));
+                facts
+            };
+            let expected = in_order(given.before.clone());
+            same(&in_order(undone(&given, &done)), &expected, &format!("after {k} steps"))?;
+        }
+        let now = with_fib(after(&given.before, given.key(), &plan.steps), &attachment);
+        let again = plan::attach(&attachment, &now).unwrap();
+        let moves = again.steps.iter().any(|step| matches!(step, Step::Add(Object::Route(..)) | Step::Del(_)));
+        prop_assert!(!moves, "{:?}", again.steps);
     }
 
     #[test]
@@ -109,7 +130,8 @@ fn may_stay(step: &Step) -> bool {
         Step::Set(Setting::Sysctl(sysctl)) => {
             let forwarding = FORWARDING.iter().any(|(_, key)| *key == sysctl.key) && sysctl.value == "1";
             let advertised = sysctl.key.ends_with("/accept_ra") && sysctl.value == "2";
-            sysctl.side == Side::Host && (forwarding || advertised)
+            let asked = sysctl.side == Side::Container && sysctl.key == "core/somaxconn";
+            asked || sysctl.side == Side::Host && (forwarding || advertised)
         }
         _ => false,
     }

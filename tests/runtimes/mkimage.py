@@ -15,16 +15,19 @@ import sys
 import tarfile
 
 MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
-APPLETS = ["cat", "mv", "ping", "sh", "sleep", "true"]
+APPLETS = ["cat", "httpd", "mv", "ping", "sh", "sleep", "true"]
 
 # The first process of each container. It pings each address once, as the very
 # first thing that the container does: a network that needs a moment longer
-# than its ADD took (duplicate address detection, say) loses that packet.
+# than its ADD took (duplicate address detection, say) loses that packet. Where
+# there is a verdict, there is the web server, too: it listens before it goes to
+# the background.
 INIT = b"""#!/bin/sh
 for address; do
     if said=$(ping -c 1 -W 1 "$address" 2>&1); then echo "answered $address"
     else echo "lost $address: $said"; fi
 done >/tmp/new
+httpd -p 80 -h /www 2>>/tmp/new || echo 'lost the web server' >>/tmp/new
 mv /tmp/new /tmp/verdict
 exec sleep 3600
 """
@@ -57,10 +60,12 @@ def main(name, path):
 
     with open(shutil.which("busybox"), "rb") as file:
         busybox = file.read()
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "who"), "rb") as file:
+        who = file.read()
     layer = blob(
         tar(
-            [(folder, None) for folder in ("bin", "dev", "etc", "proc", "sys", "tmp")]
-            + [("bin/busybox", busybox), ("init", INIT)]
+            [(folder, None) for folder in ("bin", "dev", "etc", "proc", "sys", "tmp", "www", "www/cgi-bin")]
+            + [("bin/busybox", busybox), ("init", INIT), ("www/cgi-bin/who", who)]
             + [(f"bin/{applet}", "busybox") for applet in APPLETS]
         ),
         "application/vnd.oci.image.layer.v1.tar",
@@ -70,8 +75,9 @@ def main(name, path):
             {
                 "architecture": MACHINES[os.uname().machine],
                 "os": "linux",
+                # Without a command it only stays alive: the image is that of CRI's pods, too.
                 # An init ignores SIGTERM, and `podman rm -f` would wait 10 s for it.
-                "config": {"Env": ["PATH=/bin"], "Cmd": ["/init"], "StopSignal": "SIGKILL"},
+                "config": {"Env": ["PATH=/bin"], "Cmd": ["sleep", "3600"], "StopSignal": "SIGKILL"},
                 "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
             }
         ).encode(),

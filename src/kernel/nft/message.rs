@@ -242,6 +242,12 @@ pub(super) fn get_element(element: &Element) -> NetfilterMessage {
     NetfilterMessage::new(header(element.set.part().table()), NfTablesMessage::GetSetElement(message))
 }
 
+/// The question for all rules of one of our tables.
+pub(super) fn get_rules(table: Table) -> NetfilterMessage {
+    let attributes = vec![RuleAttribute::Table(TABLE.to_owned())];
+    NetfilterMessage::new(header(table), NfTablesMessage::GetRule(RuleMessage { attributes }))
+}
+
 /// The question for all elements of a set.
 pub(super) fn get_elements(set: Set) -> NetfilterMessage {
     let attributes = vec![SetElementList::Table(TABLE.to_owned()), SetElementList::Set(set.name().to_owned())];

@@ -6,8 +6,10 @@
 
 mod element;
 mod expression;
+mod foreign;
 mod message;
 mod socket;
 
+pub use foreign::{Barrier, Pass};
 pub use message::Change;
-pub use socket::{ChainView, ElementView, Found, Nft};
+pub use socket::{ChainView, ElementView, Failure, Found, Nft};

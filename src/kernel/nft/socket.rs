@@ -1,9 +1,10 @@
 //! A socket to nf_tables: transactions and questions.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use netlink_packet_netfilter::nftables::{
-    ChainAttribute, DataAttribute, ListAttribute, NfTablesMessage, SetElementAttribute, SetElementList,
+    ChainAttribute, DataAttribute, ListAttribute, NfTablesMessage, RuleAttribute, SetElementAttribute, SetElementList,
     SetElementMessage, VerdictAttribute,
 };
 use netlink_packet_netfilter::none::ControlMessage;
@@ -23,7 +24,7 @@ const SUBSYSTEM: u16 = 10;
 /// A socket to nf_tables in one network namespace.
 #[derive(Debug)]
 pub struct Nft {
-    socket: NetfilterSocket,
+    pub(super) socket: NetfilterSocket,
 }
 
 /// A chain as the kernel has it.
@@ -44,6 +45,17 @@ pub struct ElementView {
     pub comment: Option<String>,
 }
 
+/// Why a transaction failed.
+#[derive(Debug)]
+pub struct Failure {
+    /// The place of the change that was refused.
+    pub change: usize,
+    /// Why.
+    pub error: KernelError,
+    /// The kernel has said so, and has changed nothing. Otherwise its answer was lost, and nobody knows.
+    pub is_refusal: bool,
+}
+
 /// What was found of chains and elements that were asked for, in their order.
 pub type Found = (Vec<Option<ChainView>>, Vec<Option<ElementView>>);
 
@@ -53,8 +65,8 @@ impl Nft {
         NetfilterSocket::open().map(|socket| Self { socket })
     }
 
-    /// Makes the changes, all of them or none. An error says which change the kernel refused.
-    pub fn transact(&self, changes: &[Change]) -> Result<(), (usize, KernelError)> {
+    /// Makes the changes, all of them or none.
+    pub fn transact(&self, changes: &[Change]) -> Result<(), Failure> {
         let mut datagram = self.socket.datagram();
         let begin = datagram.push(control(ControlMessage::BatchBegin), 0);
         let mut owners = Vec::new(); // of each message behind the first: its change
@@ -70,19 +82,20 @@ impl Nft {
             }
         }
         datagram.push(control(ControlMessage::BatchEnd), 0);
-        datagram.send().map_err(|error| (0, error))?;
+        let without_answer = |error| Failure { change: 0, error, is_refusal: false };
+        datagram.send().map_err(without_answer)?;
         let mut first_error = None;
         loop {
             let answers = match self.socket.receive() {
                 Ok(answers) => answers,
-                Err(error) => return Err(first_error.unwrap_or((0, error))),
+                Err(error) => return Err(first_error.unwrap_or_else(|| without_answer(error))),
             };
             for answer in answers {
                 let NetlinkPayload::Error(error) = &answer.payload else { continue };
                 let sequence = answer.header.sequence_number;
                 let place = sequence.checked_sub(begin + 1).and_then(|at| owners.get(at as usize).copied());
                 if let Some(error) = refusal(error) {
-                    first_error.get_or_insert((place.unwrap_or(0), error));
+                    first_error.get_or_insert(Failure { change: place.unwrap_or(0), error, is_refusal: true });
                 }
                 // What concerns the transaction as a whole is told of its beginning.
                 if sequence == last || sequence == begin {
@@ -103,6 +116,20 @@ impl Nft {
         let chains = of_chains.iter().map(|answer| answer.as_ref().and_then(ChainView::read)).collect();
         let elements = of_elements.iter().map(|answer| answer.as_ref().and_then(ElementView::read)).collect();
         Ok((chains, elements))
+    }
+
+    /// How many rules each chain of one of our tables has.
+    pub fn rules_of(&self, table: Table) -> Result<BTreeMap<String, usize>, KernelError> {
+        let mut counts = BTreeMap::new();
+        for message in self.socket.dump(message::get_rules(table))? {
+            let NetfilterMessageInner::NfTables(NfTablesMessage::NewRule(rule)) = message.inner else { continue };
+            let chain = rule.attributes.into_iter().find_map(|attribute| match attribute {
+                RuleAttribute::Chain(chain) => Some(chain),
+                _ => None,
+            });
+            *counts.entry(chain.unwrap_or_default()).or_default() += 1;
+        }
+        Ok(counts)
     }
 
     /// All elements of a set, with what they lead to and their comments. For the few sets that are small, or for when

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::base::Base;
 use super::filter::{IsolationKey, MasqueradeKey, PortMappingKey};
 use super::forgiving;
+use super::link::{BandwidthKey, DefaultRouteKey};
 use crate::error::{Code, Error, Result};
 use crate::model::PortMap;
 
@@ -62,9 +63,29 @@ pub struct Config {
     /// `enable`: turn on what is needed on the host; `require`: refuse if it is off; `leave`: do nothing.
     #[serde(default)]
     pub forwarding: ForwardingKey,
-    /// sysctls inside the container's namespace. Not in this version: only an empty object is taken.
+    /// sysctls inside the container's namespace, `net.*` only, with `IFNAME` for the interface's name.
     #[serde(default, deserialize_with = "forgiving::or_default")]
-    pub sysctl: BTreeMap<String, String>,
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub sysctl: BTreeMap<String, Value>,
+    /// To which rates the container is limited, unless the runtime says otherwise.
+    pub bandwidth: Option<BandwidthKey>,
+    /// Whether the container's interface takes every frame that comes by.
+    #[serde(default)]
+    pub promisc: bool,
+    /// Whether it takes every multicast.
+    #[serde(default)]
+    pub allmulti: bool,
+    /// How many packets may wait in its queue.
+    #[serde(default, deserialize_with = "forgiving::optional_number")]
+    #[schemars(with = "Option<u32>")]
+    pub txqueuelen: Option<u64>,
+    /// Default routes of a container with several networks: behind those that there are (`auto`), in front of them
+    /// (`true`), or none (`false`).
+    pub default_route: Option<DefaultRouteKey>,
+    /// Metric of the default routes.
+    #[serde(default, deserialize_with = "forgiving::optional_number")]
+    #[schemars(with = "Option<u32>")]
+    pub metric: Option<u64>,
     /// Name servers to report to the runtime.
     #[serde(default, deserialize_with = "forgiving::or_default")]
     pub dns: DnsKey,
@@ -361,9 +382,9 @@ pub struct RuntimeConfig {
     /// Port maps.
     #[serde(default, rename = "portmappings", deserialize_with = "forgiving::or_default")]
     pub port_mappings: Vec<PortMappingKey>,
-    /// Rates, which this version refuses.
+    /// Rates.
     #[serde(default)]
-    pub bandwidth: Option<BTreeMap<String, Value>>,
+    pub bandwidth: Option<BandwidthKey>,
     /// Name servers; the names differ from those of the configuration's `dns`.
     #[serde(default)]
     pub dns: Option<RuntimeDns>,

@@ -7,6 +7,7 @@ pub mod env;
 mod filter;
 mod forgiving;
 pub mod ipam;
+mod link;
 mod network;
 pub mod request;
 pub mod result;

@@ -13,14 +13,13 @@ use super::ipam::{IpamKey, invalid};
 use super::unknown;
 use crate::error::{Code, Error, Result};
 use crate::model::{
-    Addressing, Bridge, Dns, Forwarding, Gateway, HostLinkTemplate, HostRoutes, IfName, Interconnect, Ipam, Masquerade,
-    Mode, Mtu, Network, NetworkName, RoutedNetwork, parse_network,
+    Addressing, Bridge, Dns, Forwarding, Gateway, HostLinkTemplate, HostRoutes, IfName, Interconnect, Ipam, LinkFlags,
+    Masquerade, Mode, Mtu, Network, NetworkName, Rates, RoutedNetwork, parse_network,
 };
 
 impl Config {
     /// The network that this configuration describes. `seed` is the host's identity (`/etc/machine-id`).
     pub fn to_network(&self, name: &NetworkName, runtime: &RuntimeConfig, seed: &str) -> Result<Network> {
-        self.refuse_what_is_missing(runtime)?;
         let mode = self.mode(seed)?;
         let host_link = match &self.host_interface {
             Some(template) => HostLinkTemplate::parse(template).map_err(|why| invalid("hostInterface", why))?,
@@ -45,23 +44,23 @@ impl Config {
             masquerade: self.masquerade_model()?,
             anti_spoof: self.anti_spoof.unwrap_or(true),
             isolation: self.isolation.as_ref().map(IsolationKey::to_model).unwrap_or_default(),
+            rates: self.rates_model(runtime)?,
+            sysctls: super::link::sysctls(&self.sysctl)?,
+            flags: LinkFlags { promisc: self.promisc, allmulti: self.allmulti },
+            txqueuelen: self.txqueuelen.map(|length| narrow("txqueuelen", length)).transpose()?,
+            default_route: self.default_route.map(|key| key.0).unwrap_or_default(),
+            metric: self.metric.map(|metric| narrow("metric", metric)).transpose()?,
             mode,
         })
     }
 
-    fn refuse_what_is_missing(&self, runtime: &RuntimeConfig) -> Result<()> {
-        if let Some((key, value)) = self.sysctl.first_key_value() {
-            let instead = "chain the tuning plugin behind springline";
-            return Err(unknown::not_in_this_version("sysctl", &format!("{key}={value}"), instead));
+    /// The configuration's rates; what the runtime fills in replaces them.
+    fn rates_model(&self, runtime: &RuntimeConfig) -> Result<Rates> {
+        match (&runtime.bandwidth, &self.bandwidth) {
+            (Some(asked), _) if asked.asks() => asked.to_model("runtimeConfig.bandwidth"),
+            (_, Some(key)) => key.to_model("bandwidth"),
+            _ => Ok(Rates::default()),
         }
-        let rates = runtime.bandwidth.iter().flatten();
-        if let Some((key, value)) =
-            rates.into_iter().find(|(key, value)| key.ends_with("rate") && value.as_f64() != Some(0.0))
-        {
-            let instead = "chain the bandwidth plugin behind springline, and declare the capability there";
-            return Err(unknown::not_in_this_version("runtimeConfig.bandwidth", &format!("{key}={value}"), instead));
-        }
-        Ok(())
     }
 
     /// `ipMasq` is another name for `masquerade`; a configuration that has both must mean the same by them.
@@ -96,8 +95,6 @@ impl Config {
 
     fn host_routes_model(&self) -> Result<HostRoutes> {
         let key = &self.host_routes;
-        let narrow =
-            |name: &str, value: u64| u32::try_from(value).map_err(|_| invalid(name, format!("{value} is too large")));
         let protocol = u8::try_from(key.protocol);
         let table = narrow("hostRoutes.table", key.table)?;
         if table == 0 || table == 255 {
@@ -151,6 +148,10 @@ impl Config {
             _ => self.dns.to_model(),
         }
     }
+}
+
+fn narrow(name: &str, value: u64) -> Result<u32> {
+    u32::try_from(value).map_err(|_| invalid(name, format!("{value} is too large")))
 }
 
 /// No `ipam`: the interface gets no address from us, unless the runtime asks for one by name.

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::config::{BridgeKey, Config, DnsKey, GatewayObject, HostRoutesKey, RoutedNetworkKey};
 use super::filter::{MasqueradeKey, MasqueradeObject};
 use super::ipam::{AddressKey, ContainerRouteKey, IpamKey, RangeKey};
+use super::link::BandwidthKey;
 use crate::error::{Code, Error, Result};
 
 /// Refuses the first key of `config` that we do not know.
@@ -24,6 +25,9 @@ pub(super) fn refuse(config: &Config) -> Result<()> {
         if let Some(MasqueradeKey::Except(object)) = key {
             refuse_in::<MasqueradeObject>(place, &object.unknown)?;
         }
+    }
+    if let Some(bandwidth) = &config.bandwidth {
+        refuse_in::<BandwidthKey>("bandwidth.", &bandwidth.unknown)?;
     }
     if let Some(bridge) = &config.bridge {
         refuse_in::<BridgeKey>("bridge.", &bridge.unknown)?;
