@@ -163,7 +163,7 @@ impl Engine {
 
     /// Who has the ports that are wanted: other attachments, by the elements that are there; processes, by the sockets.
     fn port_claims(&self, attachment: &Attachment, facts: &Facts) -> Result<Vec<PortClaim>> {
-        let mut claims = Vec::new();
+        let mut listeners = Vec::new();
         let families: Vec<Family> =
             Family::BOTH.into_iter().filter(|family| attachment.port_target(*family).is_some()).collect();
         // A port on all addresses is taken too if somebody has it on one of them.
@@ -195,17 +195,18 @@ impl Engine {
                 }));
             }
             let listening = maps.iter().filter_map(|map| {
-                let process = kernel::listener(map, *family)?;
+                let process = kernel::listener(map, *family, attachment.key.container.as_str())?;
                 Some(PortClaim { map: **map, holder: PortHolder::Process(process) })
             });
-            claims.extend(listening);
+            listeners.extend(listening);
         }
         let of_others = rivals.into_iter().filter_map(|(element, owner)| {
             let map = map_of(&element)?;
             Some(PortClaim { map, holder: PortHolder::Element(element, owner) })
         });
-        claims.extend(of_others.filter(|claim| attachment.ports.iter().any(|map| map.overlaps(&claim.map))));
-        Ok(claims)
+        // Attachments first: their names say more than those of processes that keep ports for them.
+        let is_wanted = |claim: &PortClaim| attachment.ports.iter().any(|map| map.overlaps(&claim.map));
+        Ok(of_others.filter(is_wanted).chain(listeners).collect())
     }
 
     /// All elements of an attachment, found by their comments. For when its record is lost: it looks at everybody's.

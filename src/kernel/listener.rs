@@ -11,12 +11,14 @@ use nix::sys::socket::{
 
 use crate::model::{Family, PortMap, Protocol};
 
-/// Who listens on the port of `map` for addresses of `family`, in words; `None` if nobody does.
+/// Who listens on the port of `map` for addresses of `family`, in words; `None` if nobody does, or only a process that
+/// has the container's id among its arguments: podman's conmon keeps a running container's ports from others by
+/// listening on them.
 ///
 /// To try and bind is quick and almost always settles it. Only when that fails are the kernel's lists read, for
 /// it may have failed because of a connection that merely goes out from this port.
 #[must_use]
-pub fn listener(map: &PortMap, family: Family) -> Option<String> {
+pub fn listener(map: &PortMap, family: Family, container: &str) -> Option<String> {
     let any = match family {
         Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
@@ -24,7 +26,11 @@ pub fn listener(map: &PortMap, family: Family) -> Option<String> {
     let address = SocketAddr::new(map.host.unwrap_or(any), map.host_port);
     match try_to_bind(address, map.protocol) {
         Err(Errno::EADDRINUSE) if map.protocol == Protocol::Sctp => Some("a process".to_owned()),
-        Err(Errno::EADDRINUSE) => listed(address, map.protocol).map(|inode| owner(&inode)),
+        Err(Errno::EADDRINUSE) => match owner(&listed(address, map.protocol)?) {
+            Some(pid) if is_for(&pid, container) => None,
+            Some(pid) => Some(describe(&pid)),
+            None => Some("a process".to_owned()),
+        },
         _ => None,
     }
 }
@@ -69,7 +75,7 @@ fn listed(address: SocketAddr, protocol: Protocol) -> Option<String> {
 }
 
 /// The process that has the socket, as far as we may see.
-fn owner(inode: &str) -> String {
+fn owner(inode: &str) -> Option<String> {
     let wanted = format!("socket:[{inode}]");
     let has_it = |pid: &str| -> io::Result<bool> {
         for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
@@ -81,13 +87,17 @@ fn owner(inode: &str) -> String {
     };
     let pids =
         fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| entry.file_name().into_string().ok());
-    let numbers = pids.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
-    let found = numbers.into_iter().find(|pid| has_it(pid).unwrap_or(false));
-    found.map_or_else(
-        || "a process".to_owned(),
-        |pid| {
-            let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-            format!("process {} (pid {pid})", name.trim())
-        },
-    )
+    let mut numbers = pids.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
+    numbers.find(|pid| has_it(pid).unwrap_or(false))
+}
+
+/// Whether it has the container's id among its arguments.
+fn is_for(pid: &str, container: &str) -> bool {
+    let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    arguments.split(|byte| *byte == 0).any(|argument| argument == container.as_bytes())
+}
+
+fn describe(pid: &str) -> String {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    format!("process {} (pid {pid})", name.trim())
 }
