@@ -16,7 +16,7 @@ use crate::plan::Rate;
 /// How long a packet may wait where there is no better queue than a plain one, in milliseconds.
 const LATENCY_MS: u64 = 50;
 /// What may pass at once unless said otherwise: what comes in this time …
-const BURST_MS: u64 = 10;
+const BURST_MS: u64 = 20;
 /// … and at least so many bytes, or slow links never reach their rate (`tc-tbf(8)`: rate divided by HZ).
 const LEAST_BURST: u64 = 10_000;
 

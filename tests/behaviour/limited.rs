@@ -21,14 +21,27 @@ fn both_modes(keys: &Value) -> [Value; 2] {
     [with_ranges(&["10.30.0.0/24"], keys), bridged(&["10.30.0.0/24"], keys)]
 }
 
-/// Megabits a second from one to another.
+/// What a link carries of TCP is so much more than what arrives: 1514 octets of each frame, 1448 of them payload.
+const FRAMES: f64 = 1514.0 / 1448.0;
+
+/// Megabits a second from one to another, as the links carry them.
 fn megabits(from: &Netns, to: &Netns, address: &str) -> f64 {
-    rate(from, to, address) / MEGABIT
+    rate(from, to, address) * FRAMES / MEGABIT
 }
 
+/// Whether the rate is that of the limit, give or take a tenth. A machine that is busy with other things may be slower
+/// than the limit, so that gets a second and third chance; none of them may be faster.
 #[track_caller]
-fn assert_about(measured: f64, limit: f64, what: &str) {
-    assert!((limit * 0.9..=limit * 1.1).contains(&measured), "{what}: {measured:.2} Mbit/s, not {limit}");
+fn assert_about(limit: f64, what: &str, measure: impl Fn() -> f64) {
+    let mut measured = 0.0;
+    for _ in 0..3 {
+        measured = measure();
+        assert!(measured <= limit * 1.1, "{what}: {measured:.2} Mbit/s, not {limit}");
+        if measured >= limit * 0.9 {
+            return;
+        }
+    }
+    panic!("{what}: {measured:.2} Mbit/s, not {limit}");
 }
 
 /// Toward the outside and from there, with rates of their own; without a limit it is far more.
@@ -45,8 +58,9 @@ fn both_directions() {
         let beside = Attached::new(&lab, &unlimited, &free);
         let attached = Attached::new(&lab, &conf, &c);
         assert!(megabits(free.netns(), lab.outside(), OUTSIDE_V4) > 100.0, "the control");
-        assert_about(megabits(c.netns(), lab.outside(), OUTSIDE_V4), 10.0, "sent");
-        assert_about(megabits(lab.outside(), c.netns(), &attached.ip(Family::V4)), 20.0, "received");
+        assert_about(10.0, "sent", || megabits(c.netns(), lab.outside(), OUTSIDE_V4));
+        let own = attached.ip(Family::V4);
+        assert_about(20.0, "received", || megabits(lab.outside(), c.netns(), &own));
         attached.detach();
         beside.detach();
     }
@@ -64,7 +78,8 @@ fn as_the_runtime_says() {
     let keys = json!({"bandwidth": {"ingressRate": 50_000_000}, "capabilities": {"bandwidth": true},
                       "runtimeConfig": {"bandwidth": rates}});
     let attached = Attached::new(&lab, &with_ranges(&["10.30.0.0/24"], &keys), &c);
-    assert_about(megabits(lab.outside(), c.netns(), &attached.ip(Family::V4)), 5.0, "received");
+    let own = attached.ip(Family::V4);
+    assert_about(5.0, "received", || megabits(lab.outside(), c.netns(), &own));
     attached.detach();
 }
 

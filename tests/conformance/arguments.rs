@@ -235,7 +235,7 @@ fn caps_port_mappings(plugin: Plugin) {
         let conf = merged(&conf, &wish);
         lab.cni(plugin).add(&conf, &container, "eth0").result();
         let elements = lab.host().shell("nft list map inet springline ports4");
-        assert!(elements.contains("tcp . 8080") && elements.contains(": 10.22.0.2 . 80"), "{elements}");
+        assert!(elements.contains("tcp . 8080") && elements.contains("comment \"n/c1/eth0\" : 10.22.0."), "{elements}");
         lab.cni(plugin).del(&conf, &container, "eth0").silent();
         assert_unchanged(&idle, &lab.host_state());
     }
