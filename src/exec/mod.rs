@@ -57,18 +57,18 @@ impl Engine {
 impl Container {
     /// Reads a sysctl of the namespace by its path below `/proc/sys/net`.
     pub fn read_sysctl(&self, key: &str) -> io::Result<String> {
-        if SysctlDir::is_of_a_link(key) {
+        if SysctlDir::stays(key) {
             return self.endpoint.sysctls.read(key);
         }
-        self.netns.inside(|| SysctlDir::Own.read(key))
+        self.netns.inside(|| SysctlDir::own().read(key))
     }
 
     /// Writes one.
     pub fn write_sysctl(&self, key: &str, value: &str) -> io::Result<()> {
-        if SysctlDir::is_of_a_link(key) {
+        if SysctlDir::stays(key) {
             return self.endpoint.sysctls.write(key, value);
         }
-        self.netns.inside(|| SysctlDir::Own.write(key, value))
+        self.netns.inside(|| SysctlDir::own().write(key, value))
     }
 
     /// Opens the container's namespace at `path`, which must not be our own unless `allow_own`.

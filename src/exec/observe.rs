@@ -107,9 +107,9 @@ impl Engine {
 
     async fn observe_forwarding(&self, facts: &mut Facts, attachment: &Attachment) -> Result<(), KernelError> {
         let read = |key: &str| self.host.sysctls.read(key).ok();
-        facts.host_ipv6 = read("ipv6/conf/all/disable_ipv6").is_some();
         let keys = plan::FORWARDING.map(|(_, key)| key).into_iter().chain([plan::DEFAULT_ACCEPT_RA]);
         facts.host.sysctls.extend(keys.filter_map(|key| Some((key.to_owned(), read(key)?))));
+        facts.host_ipv6 = facts.host.sysctls.contains_key(plan::FORWARDING[1].1);
         // Looked at only when forwarding is about to be turned on: a host may have a full BGP table.
         let is_off = facts.host.sysctls.get(plan::FORWARDING[1].1).is_some_and(|value| value == "0");
         if is_off && attachment.uses(Family::V6) && attachment.network.forwarding == Forwarding::Enable {

@@ -28,7 +28,7 @@ impl Endpoint {
 
     /// The namespace that this process is in.
     pub fn own() -> io::Result<Self> {
-        Ok(Self::new(Socket::open()?, SysctlDir::Own))
+        Ok(Self::new(Socket::open()?, SysctlDir::own()))
     }
 
     /// Remembers a link's index.

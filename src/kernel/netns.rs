@@ -102,8 +102,8 @@ impl Netns {
         })
     }
 
-    /// A netlink socket and the sysctl directories inside the namespace. A socket belongs to the namespace
-    /// in which it was opened, and so does a directory below `/proc/sys/net/ipv4/conf` (but not
+    /// A netlink socket and the sysctls inside the namespace. A socket belongs to the namespace
+    /// in which it was opened, and so does the directory `/proc/sys/net/ipv6/conf` (but not
     /// `/proc/sys/net` itself, which resolves through whoever looks).
     pub fn connect(&self) -> io::Result<Endpoint> {
         let runtime = tokio::runtime::Handle::current();

@@ -1,40 +1,63 @@
 //! `/proc/sys/net` of either side.
+//!
+//! A path below it costs more with every network namespace of the machine: the names `net/ipv6/conf` of all of them
+//! share one chain of the kernel's directory cache, and `proc_sys_compare` (fs/proc/proc_sysctl.c) tells them apart
+//! one by one; with a thousand containers that is a third of a millisecond each time. So the directory is opened
+//! once, and its keys from there.
 
+use std::cell::OnceCell;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::path::PathBuf;
+use std::path::Path;
 
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 
+const ROOT: &str = "/proc/sys/net";
+const CONF: &str = "ipv6/conf/";
+/// Nearly all values are shorter.
+const SHORT: usize = 128;
+
 /// A way to the sysctls of one namespace.
 #[derive(Debug)]
-pub enum SysctlDir {
-    /// The namespace of whoever opens a path.
-    Own,
-    /// Directories that were opened inside another namespace and stay there: `net/ipv4/conf`, `net/ipv6/conf`.
-    Opened(Option<File>, Option<File>),
+pub struct SysctlDir {
+    /// `net/ipv6/conf`, which stays in the namespace where it was opened. `None`: the kernel has no IPv6.
+    conf: OnceCell<Option<File>>,
+    /// Whether other paths lead there too: they resolve through whoever opens them.
+    is_own: bool,
 }
 
 impl SysctlDir {
-    /// Opens the directories of the current thread's namespace.
+    /// That of the namespace in which the current thread stays.
     #[must_use]
-    pub fn of_current_namespace() -> Self {
-        let open = |family: &str| File::open(format!("/proc/sys/net/{family}/conf")).ok();
-        Self::Opened(open("ipv4"), open("ipv6"))
+    pub fn own() -> Self {
+        Self { conf: OnceCell::new(), is_own: true }
     }
 
-    /// Whether a key is in one of the directories that stay in their namespace.
+    /// That of the current thread's namespace, for when the thread is elsewhere.
     #[must_use]
-    pub fn is_of_a_link(key: &str) -> bool {
-        key.starts_with("ipv4/conf/") || key.starts_with("ipv6/conf/")
+    pub fn of_current_namespace() -> Self {
+        Self { conf: OnceCell::from(open_conf()), is_own: false }
+    }
+
+    /// Whether `key` can be reached from outside the namespace, too.
+    #[must_use]
+    pub fn stays(key: &str) -> bool {
+        key.starts_with(CONF)
     }
 
     /// Reads `key`, a path below `/proc/sys/net`; without the newline.
     pub fn read(&self, key: &str) -> io::Result<String> {
-        let mut text = String::new();
-        self.open(key, OFlag::O_RDONLY)?.read_to_string(&mut text)?;
-        Ok(text.trim_end().to_owned())
+        let mut file = self.open(key, OFlag::O_RDONLY)?;
+        // One read has all of it, unlike read_to_string(), which asks for the size and the position before and for
+        // the end behind.
+        let mut bytes = vec![0; SHORT];
+        let length = file.read(&mut bytes)?;
+        bytes.truncate(length);
+        if length == SHORT {
+            file.read_to_end(&mut bytes)?;
+        }
+        Ok(String::from_utf8_lossy(&bytes).trim_end().to_owned())
     }
 
     /// Writes `key`. On a read-only `/proc/sys` (containers, hardened hosts) it is enough if the value is
@@ -47,24 +70,20 @@ impl SysctlDir {
         }
     }
 
-    fn open(&self, key: &str, flags: OFlag) -> io::Result<File> {
-        let flags = flags | OFlag::O_CLOEXEC;
-        let not_found = || io::Error::from(io::ErrorKind::NotFound);
-        match self {
-            Self::Own => {
-                let path = PathBuf::from("/proc/sys/net").join(key);
-                let writable = flags.contains(OFlag::O_WRONLY);
-                File::options().read(!writable).write(writable).open(path)
-            }
-            Self::Opened(ipv4, ipv6) => {
-                let (dir, rest) = match key.split_once("/conf/") {
-                    Some(("ipv4", rest)) => (ipv4, rest),
-                    Some(("ipv6", rest)) => (ipv6, rest),
-                    _ => return Err(not_found()),
-                };
-                let dir = dir.as_ref().ok_or_else(not_found)?;
-                Ok(File::from(openat(dir, rest, flags, Mode::empty())?))
-            }
+    fn open(&self, key: &str, access: OFlag) -> io::Result<File> {
+        if let Some(rest) = key.strip_prefix(CONF) {
+            let conf = self.conf.get_or_init(open_conf).as_ref();
+            let conf = conf.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+            return Ok(File::from(openat(conf, rest, access | OFlag::O_CLOEXEC, Mode::empty())?));
         }
+        if !self.is_own {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let is_written = access == OFlag::O_WRONLY;
+        File::options().read(!is_written).write(is_written).open(Path::new(ROOT).join(key))
     }
+}
+
+fn open_conf() -> Option<File> {
+    File::open(Path::new(ROOT).join(CONF)).ok()
 }
