@@ -2,8 +2,8 @@
 //!
 //! A *spring line* is the rope that holds a ship to the dock; ours is a veth pair. A container runtime hands
 //! over a configuration, a network namespace and a verb; springline creates a routed or bridged veth pair with
-//! the peer born inside the namespace, configures both sides over netlink, and returns the result: in about two
-//! milliseconds, the process itself included, without running any other program, and leaving nothing behind.
+//! the peer born inside the namespace, configures both sides over netlink, puts what guards, masquerades and maps
+//! ports into `nf_tables`, and returns the result: in two to four milliseconds, the process itself included, without running any other program, and leaving nothing behind.
 //!
 //! # The one idea
 //!
@@ -39,11 +39,16 @@
 //! | 3 | [`exec`] | plan → kernel and store, journal, undo |
 //! | 4 | [`front`], [`cli`] | read input, call the floors below, print |
 //!
-//! # Two decisions worth knowing
+//! # Three decisions worth knowing
 //!
 //! *Two locks.* A verb holds its attachment's lock for its whole length, and the state lock only while it
 //! observes and changes: about a millisecond, in which nobody else can take the same address, route or bridge.
 //! A delegated IPAM plugin, which may take long, runs outside of it.
+//!
+//! *Elements, not rules.* The rules in `nf_tables` are the same for every attachment and are made once
+//! ([`plan::Part`]); an attachment adds elements to their sets, all in one transaction, each with its key as comment.
+//! So the work is the same for the first container and the thousandth, and what is left of a dead one says whose it
+//! was.
 //!
 //! *Two plans with a delegate.* `dhcp` asks through the interface, so with a delegated plugin the link comes
 //! first; when the addresses are known, a second plan against new facts adds what is missing. Nothing else is

@@ -1,7 +1,7 @@
 //! `/proc/sys/net` of either side.
 //!
 //! A path below it costs more with every network namespace of the machine: the names `net/ipv6/conf` of all of them
-//! share one chain of the kernel's directory cache, and `proc_sys_compare` (fs/proc/proc_sysctl.c) tells them apart
+//! share one chain of the kernel's directory cache, and `proc_sys_compare` (`fs/proc/proc_sysctl.c`) tells them apart
 //! one by one; with a thousand containers that is a third of a millisecond each time. So the directory is opened
 //! once, and its keys from there.
 
