@@ -116,6 +116,17 @@ impl Engine {
     }
 
     async fn reclaim_lease(&self, lease: &Lease, owner: &AttachmentKey) -> Result<bool> {
+        // Without a record, whoever had it was killed between the two removals of a DEL.
+        self.reclaim_if_dead(owner, || self.store.release(lease, owner)).await
+    }
+
+    /// Detaches an attachment, whose lock is held, if it is dead. If it has no record, `take_away` is all there is to
+    /// do. Whether anything was freed.
+    pub(super) async fn reclaim_if_dead(
+        &self,
+        owner: &AttachmentKey,
+        take_away: impl FnOnce() -> Result<()>,
+    ) -> Result<bool> {
         match self.store.record(owner) {
             Ok(Some(record)) if self.is_alive(&record) => Ok(false),
             Ok(Some(record)) => {
@@ -123,8 +134,7 @@ impl Engine {
                 run.assume_locked();
                 Ok(self.remove(&mut run, &record, None).await?.is_empty())
             }
-            // No record: whoever had the lease was killed between the two removals of a DEL.
-            Ok(None) => self.store.release(lease, owner).map(|()| true),
+            Ok(None) => take_away().map(|()| true),
             Err(_) => Ok(false), // an unreadable record is for DEL to settle
         }
     }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::run::Run;
 use super::{Engine, refused};
 use crate::error::{Code, Coded, Result};
-use crate::kernel::nft::{ChainView, Change, Failure, Nft};
+use crate::kernel::nft::{ChainView, Change, ElementView, Failure, Nft};
 use crate::kernel::{self, Conntrack, KernelError};
 use crate::model::{Attachment, AttachmentKey, Family, IfName, Mode, PortMap};
 use crate::plan::{
@@ -32,8 +32,7 @@ impl Engine {
         if parts.is_empty() && chains.is_empty() && elements.is_empty() {
             return Ok(());
         }
-        let of_parts: Vec<(Part, plan::Chain)> =
-            parts.iter().filter_map(|part| Some((*part, part.chains().into_iter().next()?))).collect();
+        let of_parts = with_first_chains(parts);
         let names: Vec<(Table, &str)> = of_parts
             .iter()
             .map(|(part, chain)| (part.table(), chain.name.as_ref()))
@@ -184,14 +183,11 @@ impl Engine {
             let everywhere: Vec<Element> = on_one
                 .map(|map| Element::of(any, [Field::Protocol(map.protocol), Field::Port(map.host_port)]))
                 .collect();
-            let wanted: Vec<&Element> = everywhere.iter().collect();
-            if !wanted.is_empty() {
-                let found = self.nft()?.look_up(&[], &wanted);
-                let (_, views) = found.map_err(|error| refused(&error, "look at nf_tables"))?;
-                let there = everywhere.iter().zip(views);
-                rivals.extend(there.filter_map(|(element, view)| {
+            if !everywhere.is_empty() {
+                let views = self.look_up_elements(&everywhere)?;
+                rivals.extend(everywhere.into_iter().zip(views).filter_map(|(element, view)| {
                     let view = view?;
-                    Some((Element { value: view.value, ..element.clone() }, view.comment))
+                    Some((Element { value: view.value, ..element }, view.comment))
                 }));
             }
             let listening = maps.iter().filter_map(|map| {
@@ -229,10 +225,16 @@ impl Engine {
             [Set::GuardedLinks, Set::PortGuards].map(|set| Element::of(set, [Field::Link(link.clone())]))
         };
         let wanted: Vec<Element> = links.iter().flat_map(of_link).collect();
-        let Ok(nft) = self.nft() else { return Ok(false) };
-        let found = nft.look_up(&[], &wanted.iter().collect::<Vec<_>>());
-        let (_, views) = found.map_err(|error| refused(&error, "look at nf_tables"))?;
+        if self.nft().is_err() {
+            return Ok(false); // without nf_tables there are none
+        }
+        let views = self.look_up_elements(&wanted)?;
         Ok(views.iter().flatten().any(|view| view.comment.as_ref() == Some(&key.comment())))
+    }
+
+    fn look_up_elements(&self, elements: &[Element]) -> Result<Vec<Option<ElementView>>> {
+        let found = self.nft()?.look_up(&[], &elements.iter().collect::<Vec<_>>());
+        found.map(|(_, views)| views).map_err(|error| refused(&error, "look at nf_tables"))
     }
 
     fn elements_of(&self, set: Set) -> Result<Vec<(Element, Option<String>)>> {
@@ -254,37 +256,23 @@ impl Engine {
         for owner in owners {
             let Some(key) = AttachmentKey::parse(owner) else { continue };
             let Some(_lock) = self.store.try_lock_attachment(&key)? else { continue };
-            match self.store.record(&key) {
-                Ok(Some(record)) if self.is_alive(&record) => {}
-                Ok(Some(record)) => {
-                    let mut run = Run::new(self, &key, None);
-                    run.assume_locked();
-                    freed += usize::from(self.remove(&mut run, &record, None).await?.is_empty());
-                }
-                // No record: nobody will ever take it away.
-                Ok(None) => {
-                    let theirs = facts.port_claims.iter().filter_map(|claim| match &claim.holder {
-                        PortHolder::Element(element, Some(there)) if there == owner => Some(element.clone()),
-                        _ => None,
-                    });
-                    let changes: Vec<Change> = theirs.map(Change::DeleteElement).collect();
-                    self.transact(&changes, "take over ports of a lost attachment")?;
-                    freed += 1;
-                }
-                Err(_) => {} // an unreadable record is for DEL to settle
-            }
+            let take_away = || {
+                let theirs = facts.port_claims.iter().filter_map(|claim| match &claim.holder {
+                    PortHolder::Element(element, Some(there)) if there == owner => Some(element.clone()),
+                    _ => None,
+                });
+                let changes: Vec<Change> = theirs.map(Change::DeleteElement).collect();
+                let taken = self.nft()?.transact(&changes);
+                taken.map_err(|failure| refused(&failure.error, "take over ports of a lost attachment"))
+            };
+            freed += usize::from(self.reclaim_if_dead(&key, take_away).await?);
         }
         Ok(freed)
     }
 
-    fn transact(&self, changes: &[Change], doing: &'static str) -> Result<()> {
-        self.nft()?.transact(changes).map_err(|failure| refused(&failure.error, doing))
-    }
-
     /// Removes the tables that have no elements any more. For when the last attachment is gone.
     pub(super) fn remove_empty_tables(&self) -> Result<()> {
-        let parts: Vec<(Part, plan::Chain)> =
-            Part::ALL.into_iter().filter_map(|part| Some((part, part.chains().into_iter().next()?))).collect();
+        let parts = with_first_chains(&Part::ALL);
         let names: Vec<(Table, &str)> = parts.iter().map(|(part, chain)| (part.table(), chain.name.as_ref())).collect();
         let Ok(nft) = self.nft() else { return Ok(()) }; // no nf_tables, no tables
         let Ok((views, _)) = nft.look_up(&names, &[]) else { return Ok(()) };
@@ -326,6 +314,11 @@ impl Engine {
         }
         suspects.iter().try_for_each(|connection| conntrack.forget(connection))
     }
+}
+
+/// Parts, each with the chain by which it is known.
+fn with_first_chains(parts: &[Part]) -> Vec<(Part, plan::Chain)> {
+    parts.iter().filter_map(|part| Some((*part, part.chains().into_iter().next()?))).collect()
 }
 
 /// Whether a part is of this version and nobody has flushed its first chain.

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::common::traffic::{Server, ask, can_make_traffic};
+use crate::common::traffic::{Server, ask};
 use crate::common::{Container, Lab, OUTSIDE_V4, OUTSIDE_V6, UPLINK_V4};
-use crate::support::{Attached, FAMILIES, Family, bridged, not_run, with_ranges};
+use crate::support::{Attached, FAMILIES, Family, bridged, ready, with_ranges};
 
 fn routed(name: &str, number: u8, isolation: &Value) -> Value {
     let subnets = [format!("10.{number}.0.0/24"), format!("2001:db8:{number}::/64")];
@@ -96,8 +96,7 @@ fn not_by_way_of_the_gateway() {
 /// What an isolated container publishes is for everybody.
 #[test]
 fn published_ports_are_reached() {
-    if !can_make_traffic() {
-        not_run("published_ports_are_reached", "no python3 to make traffic with: install the package python3-minimal");
+    if !ready("published_ports_are_reached") {
         return;
     }
     for make in [routed, on_bridge] {

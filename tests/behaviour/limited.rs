@@ -3,23 +3,11 @@
 use serde_json::{Value, json};
 
 use crate::common::state::assert_unchanged;
-use crate::common::traffic::{can_make_traffic, rate};
+use crate::common::traffic::rate;
 use crate::common::{Container, Lab, Netns, OUTSIDE_V4};
-use crate::support::{Attached, Family, bridged, not_run, with_ranges};
+use crate::support::{Attached, Family, both_modes, ready, with_ranges};
 
 const MEGABIT: f64 = 1e6;
-
-fn ready(test: &str) -> bool {
-    let can = can_make_traffic();
-    if !can {
-        not_run(test, "no python3 to make traffic with: install the package python3-minimal");
-    }
-    can
-}
-
-fn both_modes(keys: &Value) -> [Value; 2] {
-    [with_ranges(&["10.30.0.0/24"], keys), bridged(&["10.30.0.0/24"], keys)]
-}
 
 /// What a link carries of TCP is so much more than what arrives: 1514 octets of each frame, 1448 of them payload.
 const FRAMES: f64 = 1514.0 / 1448.0;
@@ -50,7 +38,9 @@ fn both_directions() {
     if !ready("both_directions") {
         return;
     }
-    for conf in both_modes(&json!({"bandwidth": {"ingressRate": 20_000_000, "egressRate": 10_000_000}})) {
+    for conf in
+        both_modes(&["10.30.0.0/24"], &json!({"bandwidth": {"ingressRate": 20_000_000, "egressRate": 10_000_000}}))
+    {
         let lab = Lab::with_uplink();
         let (c, free) = (lab.container("c"), lab.container("free"));
         let mut unlimited = conf.clone();

@@ -4,9 +4,9 @@
 use serde_json::{Value, json};
 
 use crate::common::state::assert_unchanged;
-use crate::common::traffic::{Server, ask, ask_from, can_make_traffic};
+use crate::common::traffic::{Server, ask, ask_from};
 use crate::common::{Container, HOST_V4, HOST_V6, Lab, OUTSIDE_V4, OUTSIDE_V6, UPLINK_V4, UPLINK_V6};
-use crate::support::{Attached, add, bridged, not_run, with_ranges};
+use crate::support::{Attached, add, bridged, ready, with_ranges};
 
 const SUBNETS: [&str; 2] = ["10.30.0.0/24", "2001:db8:30::/64"];
 
@@ -28,15 +28,6 @@ fn routed() -> Value {
 
 fn on_bridge() -> Value {
     bridged(&SUBNETS, &json!({}))
-}
-
-/// Whether the tests can run; says so if not.
-fn ready(test: &str) -> bool {
-    let can = can_make_traffic();
-    if !can {
-        not_run(test, "no python3 to make traffic with: install the package python3-minimal");
-    }
-    can
 }
 
 /// Every way in which a port is reached, and that nobody was there before.

@@ -1,25 +1,12 @@
 //! Masquerade: who sees whom by which address.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::common::traffic::{Server, ask, can_make_traffic};
+use crate::common::traffic::{Server, ask};
 use crate::common::{Lab, OUTSIDE_V4, OUTSIDE_V6, UPLINK_V4, UPLINK_V6};
-use crate::support::{Attached, Family, bridged, give, not_run, with_ranges};
+use crate::support::{Attached, Family, both_modes, give, ready, with_ranges};
 
 const SUBNETS: [&str; 2] = ["10.30.0.0/24", "2001:db8:30::/64"];
-
-fn ready(test: &str) -> bool {
-    let can = can_make_traffic();
-    if !can {
-        not_run(test, "no python3 to make traffic with: install the package python3-minimal");
-    }
-    can
-}
-
-/// The same network, routed and on a bridge.
-fn both_modes(keys: &Value) -> [Value; 2] {
-    [with_ranges(&SUBNETS, keys), bridged(&SUBNETS, keys)]
-}
 
 /// What leaves the host has the host's address; what does not, keeps its own. Without the key, so does everything.
 #[test]
@@ -28,7 +15,7 @@ fn what_leaves_the_host() {
         return;
     }
     for masquerade in [json!(false), json!(true)] {
-        for conf in both_modes(&json!({"masquerade": masquerade})) {
+        for conf in both_modes(&SUBNETS, &json!({"masquerade": masquerade})) {
             let lab = Lab::with_uplink();
             let (c, other) = (lab.container("c"), lab.container("other"));
             let neighbour = with_ranges(&["10.31.0.0/24", "2001:db8:31::/64"], &json!({"name": "beside"}));

@@ -4,21 +4,13 @@
 use serde_json::{Value, json};
 
 use crate::common::cni::merged;
-use crate::common::traffic::{Ear, arp, can_make_traffic, digits, ethernet, icmp6, ipv6, octets6, send, udp4, udp6};
+use crate::common::traffic::{Ear, arp, digits, ethernet, icmp6, ipv6, octets6, send, udp4, udp6};
 use crate::common::{Container, Lab, Netns, OUTSIDE_V4, OUTSIDE_V6, text_of};
-use crate::support::{Attached, Family, bridged, not_run, with_addresses, with_ranges};
+use crate::support::{Attached, Family, bridged, ready, with_addresses, with_ranges};
 
 const SUBNETS: [&str; 2] = ["10.30.0.0/24", "2001:db8:30::/64"];
 const BROADCAST: &str = "ff:ff:ff:ff:ff:ff";
 const ALL_NODES: &str = "33:33:00:00:00:01";
-
-fn ready(test: &str) -> bool {
-    let can = can_make_traffic();
-    if !can {
-        not_run(test, "no python3 to make packets with: install the package python3-minimal");
-    }
-    can
-}
 
 /// A frame with a mark by which it is heard.
 struct Sent {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::common::cni::{Outcome, Plugin, merged};
 use crate::common::state::assert_unchanged;
+use crate::common::traffic::can_make_traffic;
 use crate::common::{Container, Lab, Netns, text_of, tool};
 
 /// A network `n` of springline's, with `keys` over the least that there must be.
@@ -28,6 +29,11 @@ pub(crate) fn with_ranges(subnets: &[&str], keys: &Value) -> Value {
 pub(crate) fn bridged(subnets: &[&str], keys: &Value) -> Value {
     let basis = json!({"mode": "bridged", "bridge": {"name": "br0"}});
     with_ranges(subnets, &merged(&basis, keys))
+}
+
+/// A network with these keys, routed and on a bridge.
+pub(crate) fn both_modes(subnets: &[&str], keys: &Value) -> [Value; 2] {
+    [with_ranges(subnets, keys), bridged(subnets, keys)]
 }
 
 /// What `addresses` and `routes` say of a link: sorted lines.
@@ -235,6 +241,15 @@ pub(crate) fn counted(netns: &Netns, family: &str) -> Vec<u64> {
 /// Says that something was not tested, and why, where the test harness does not swallow it.
 pub(crate) fn not_run(what: &str, why: &str) {
     let _ = writeln!(std::io::stderr(), "not run: {what}: {why}");
+}
+
+/// Whether `test` can be run where it needs more of a machine than the tools of every test; says so if not.
+pub(crate) fn ready(test: &str) -> bool {
+    let can = can_make_traffic();
+    if !can {
+        not_run(test, "no python3 to make traffic with: install the package python3-minimal");
+    }
+    can
 }
 
 /// Gives a namespace an address without duplicate address detection, and brings the link up.

@@ -228,17 +228,24 @@ fn caps_port_mappings(plugin: Plugin) {
         json!([{"HostPort": 8080, "ContainerPort": 80, "Protocol": "TCP", "HostIP": ""}]),
     ];
     for mappings in mappings {
-        let (lab, conf) = lab_and_conf(plugin);
-        let container = lab.container("c1");
-        let idle = idle_host(&lab, lab.cni(plugin), &conf);
-        let wish = json!({"capabilities": {"portMappings": true}, "runtimeConfig": {"portMappings": mappings}});
-        let conf = merged(&conf, &wish);
-        lab.cni(plugin).add(&conf, &container, "eth0").result();
-        let elements = lab.host().shell("nft list map inet springline ports4");
-        assert!(elements.contains("tcp . 8080") && elements.contains("comment \"n/c1/eth0\" : 10.22.0."), "{elements}");
-        lab.cni(plugin).del(&conf, &container, "eth0").silent();
-        assert_unchanged(&idle, &lab.host_state());
+        let seen = ["tcp . 8080", "comment \"n/c1/eth0\" : 10.22.0."];
+        capability(plugin, &json!({"portMappings": mappings}), "nft list map inet springline ports4", seen);
     }
+}
+
+/// What the runtime fills in for a capability is seen on the host by `command`, and gone with DEL.
+fn capability(plugin: Plugin, wish: &Value, command: &str, seen: [&str; 2]) {
+    let (lab, conf) = lab_and_conf(plugin);
+    let container = lab.container("c1");
+    let idle = idle_host(&lab, lab.cni(plugin), &conf);
+    let capabilities: serde_json::Map<String, Value> =
+        wish.as_object().expect("an object").keys().map(|name| (name.clone(), json!(true))).collect();
+    let conf = merged(&conf, &json!({"capabilities": capabilities, "runtimeConfig": wish}));
+    lab.cni(plugin).add(&conf, &container, "eth0").result();
+    let there = lab.host().shell(command);
+    assert!(seen.iter().all(|part| there.contains(part)), "{there}");
+    lab.cni(plugin).del(&conf, &container, "eth0").silent();
+    assert_unchanged(&idle, &lab.host_state());
 }
 
 /// §1.11: rates, in either spelling; what CRI says for "no burst" is none.
@@ -249,16 +256,7 @@ fn caps_bandwidth(plugin: Plugin) {
         json!({"IngressRate": 10_000_000, "IngressBurst": burst, "EgressRate": 5_000_000, "EgressBurst": burst}),
     ];
     for rates in rates {
-        let (lab, conf) = lab_and_conf(plugin);
-        let container = lab.container("c1");
-        let idle = idle_host(&lab, lab.cni(plugin), &conf);
-        let wish = json!({"capabilities": {"bandwidth": true}, "runtimeConfig": {"bandwidth": rates}});
-        let conf = merged(&conf, &wish);
-        lab.cni(plugin).add(&conf, &container, "eth0").result();
-        let qdiscs = lab.host().shell("tc qdisc show");
-        assert!(qdiscs.contains(" 10Mbit ") && qdiscs.contains(" 5Mbit "), "{qdiscs}");
-        lab.cni(plugin).del(&conf, &container, "eth0").silent();
-        assert_unchanged(&idle, &lab.host_state());
+        capability(plugin, &json!({"bandwidth": rates}), "tc qdisc show", [" 10Mbit ", " 5Mbit "]);
     }
 }
 

@@ -29,13 +29,9 @@ const NEIGHBOUR_SOLICITATION: Constant = Constant::Number(135, "nd-neighbor-soli
 const NEIGHBOUR_ADVERTISEMENT: Constant = Constant::Number(136, "nd-neighbor-advert");
 const LISTENER_REPORT: Constant = Constant::Number(143, "mld2-listener-report");
 
-fn net(text: &str) -> Constant {
-    text.parse().map_or(Constant::Number(0, "0"), Constant::Net)
-}
-
 /// `::`, which duplicate address detection and the first listener report come from.
 fn unspecified() -> Term {
-    Is(Source6, net("::/128"))
+    Is(Source6, Constant::net("::/128"))
 }
 
 /// What is decided about IPv6 before its source is looked at, and after: `pass` is the verdict for what is the
@@ -58,7 +54,7 @@ fn ipv6(sources: Set, pass: &Term) -> Vec<Rule> {
 fn arp(sources: Set, pass: &Term) -> Vec<Rule> {
     vec![
         vec![In(vec![InLink, ArpSender], sources), pass.clone()],
-        vec![Is(ArpSender, net("0.0.0.0/32")), In(vec![InLink, ArpTarget], sources), pass.clone()],
+        vec![Is(ArpSender, Constant::net("0.0.0.0/32")), In(vec![InLink, ArpTarget], sources), pass.clone()],
     ]
 }
 
@@ -100,7 +96,11 @@ pub(super) fn bridged() -> Vec<Chain> {
     let ipv4 = vec![
         vec![In(vec![InLink, Source4], Set::PortSources4), Accept],
         // Whoever asks for an address has none yet (RFC 2131, section 4.1).
-        vec![Is(Source4, net("0.0.0.0/32")), Is(Selector::UdpDestinationPort, Constant::Number(67, "67")), Accept],
+        vec![
+            Is(Source4, Constant::net("0.0.0.0/32")),
+            Is(Selector::UdpDestinationPort, Constant::Number(67, "67")),
+            Accept,
+        ],
         vec![Drop],
     ];
     let drop = || [vec![Drop]];

@@ -25,17 +25,13 @@ pub(super) const PUBLISHED: &str = "published";
 /// `IPS_DST_NAT` of `include/uapi/linux/netfilter/nf_conntrack_common.h`.
 pub(super) const DESTINATION_CHANGED: Constant = Constant::Number(0x20, "dnat");
 
-fn net(text: &str) -> Constant {
-    text.parse().map_or(Constant::Number(0, "0"), Constant::Net)
-}
-
 pub(super) fn chains() -> Vec<Chain> {
     let hook = |name, number, priority| Hook { kind: "nat", name, number, priority };
     // RTN_LOCAL: never what is only passing through to another host.
     let enter = || vec![vec![Is(DestinationType, Constant::Number(2, "local")), Jump(PORTS)]];
     let filter = Hook { kind: "filter", name: "prerouting", number: 0, priority: -300 };
     let from_loopback_links =
-        |selector| vec![In(vec![InLink], Set::LoopbackLinks), Is(selector, net("127.0.0.0/8")), Term::Drop];
+        |selector| vec![In(vec![InLink], Set::LoopbackLinks), Is(selector, Constant::net("127.0.0.0/8")), Term::Drop];
     vec![
         Chain::base("prerouting", hook("prerouting", 0, -100), enter()),
         Chain::base("output", hook("output", 3, -100), enter()),
@@ -73,12 +69,12 @@ fn postrouting() -> Vec<Rule> {
     // From the host itself to 127.0.0.1 or ::1: nobody else could answer to that.
     let local = [(Source4, "127.0.0.0/8"), (Source6, "::1/128")];
     let local = local.into_iter().zip(families).map(|((from, loopback), (to, targets))| {
-        vec![Is(from, net(loopback)), In(vec![OutLink, to], targets), Masquerade]
+        vec![Is(from, Constant::net(loopback)), In(vec![OutLink, to], targets), Masquerade]
     });
     let stays = [
         vec![Is(OutGroup, Constant::Number(LINK_GROUP, "171")), Return],
-        vec![Is(Destination4, net("224.0.0.0/4")), Return],
-        vec![Is(Destination6, net("ff00::/8")), Return],
+        vec![Is(Destination4, Constant::net("224.0.0.0/4")), Return],
+        vec![Is(Destination6, Constant::net("ff00::/8")), Return],
     ];
     let leaves = [
         vec![Map(vec![Source4], Set::Masquerade4)],

@@ -119,6 +119,13 @@ pub enum Constant {
     Link(IfName),
 }
 
+impl Constant {
+    /// The network that `text` says.
+    pub(super) fn net(text: &str) -> Self {
+        text.parse().map_or(Self::Number(0, "0"), Self::Net)
+    }
+}
+
 impl Selector {
     /// Its name in `nft`.
     #[must_use]
