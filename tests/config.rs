@@ -5,14 +5,14 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::{Map, Value, json};
 use springline::error::{Code, Error, Result};
-use springline::model::{Ipam, Mtu, Network};
+use springline::model::{Ipam, Mtu, Network, Wish};
 use springline::wire::cni::base::Base;
 use springline::wire::cni::env::Verb;
-use springline::wire::cni::request::{self, Asked};
+use springline::wire::cni::request;
 use springline::wire::cni::{Config, RuntimeConfig};
 
 /// Reads a configuration as ADD does.
-fn read(document: &Value) -> Result<(Network, RuntimeConfig, Asked)> {
+fn read(document: &Value) -> Result<(Network, RuntimeConfig, Wish)> {
     let base = Base::parse(document.to_string().as_bytes(), Verb::Add)?;
     let config = Config::parse(&base)?;
     let runtime = config.runtime()?;

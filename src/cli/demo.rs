@@ -13,7 +13,7 @@ use crate::exec::{AttachRequest, Container, Engine, Today};
 use crate::front::with_runtime;
 use crate::ipam::Wishes;
 use crate::kernel::{Netns, ping};
-use crate::model::{AttachmentKey, Family, Outcome};
+use crate::model::{AttachmentKey, Face, Family, Maker, Outcome, Wish};
 use crate::store::Store;
 use crate::wire::cni::base::Base;
 use crate::wire::cni::env::Verb;
@@ -90,7 +90,8 @@ async fn attach(
         ifname: ifname.coded(Code::Internal, || "interface name")?,
     };
     let request = AttachRequest {
-        attachment: request::attachment(key.clone(), &path, network, None, "")?,
+        attachment: request::attachment(key.clone(), &path, network, &Wish::default(), "")?,
+        maker: Maker::of(Face::Cli),
         wishes: Wishes::default(),
         delegate: None,
         read_delegated: Box::new(|printed| request::read_delegated(printed, Version::LATEST)),

@@ -2,6 +2,9 @@
 
 mod check;
 mod demo;
+mod gc;
+mod hook;
+mod interfaces;
 mod schema;
 mod world;
 
@@ -35,6 +38,14 @@ enum Command {
     /// Without names, all attachments of this host. The exit status is 0 if all of them are as recorded, or have been
     /// put right.
     Check(check::Arguments),
+    /// Remove what dead containers have left: attachments whose network namespace is gone
+    ///
+    /// A namespace lives if its path still leads to it, by the kernel's cookie: one that was made anew at the same
+    /// path is another. What is alive is never touched.
+    Gc(gc::Arguments),
+    /// Serve a container runtime that does not speak CNI
+    #[command(subcommand)]
+    Hook(hook::Hook),
     /// Print the JSON schema of the network configuration
     Schema,
 }
@@ -53,6 +64,8 @@ pub fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Demo => demo::run(&mut out),
         Command::Check(arguments) => check::run(&arguments, &mut out),
+        Command::Gc(arguments) => gc::run(&arguments, &mut out),
+        Command::Hook(hook) => hook::run(&hook),
         Command::Schema => schema::run(&mut out),
     };
     match done.and_then(|()| out.flush().coded(Code::Io, || "write to stdout")) {

@@ -5,7 +5,7 @@ use super::{Container, Engine, Today};
 use crate::error::{Code, Error, Result};
 use crate::ipam::{self, Delegate, Wishes};
 use crate::kernel::Netns;
-use crate::model::{Assigned, Attachment, AttachmentKey, Ipam, Mode, Outcome};
+use crate::model::{Assigned, Attachment, AttachmentKey, Ipam, Maker, Mode, Outcome};
 use crate::plan::{self, Facts, NetnsIdentity, Object, Phase, Plan, Record, Step};
 
 /// An attachment to be made.
@@ -14,6 +14,8 @@ pub struct AttachRequest {
     pub attachment: Attachment,
     /// Which addresses would be liked.
     pub wishes: Wishes,
+    /// By whom it is made.
+    pub maker: Maker,
     /// The plugin that gives out the addresses, if the network delegates that.
     pub delegate: Option<Delegate>,
     /// Reads what the delegate printed, which only its front understands.
@@ -47,11 +49,12 @@ impl Engine {
             container,
             run: Run::new(self, &key, Some(container)),
             attachment: request.attachment,
+            maker: request.maker,
             before: None,
         };
         adding.run.lock()?;
         let mut wishes = request.wishes;
-        wishes.previous = adding.take_over().await?;
+        wishes.previous.extend(adding.take_over().await?);
         let outcome = match request.delegate {
             None => adding.with_own_addresses(&wishes).await,
             Some(delegate) => adding.with_delegate(delegate, request.read_delegated).await,
@@ -68,6 +71,7 @@ struct Adding<'a> {
     container: &'a Container,
     run: Run<'a>,
     attachment: Attachment,
+    maker: Maker,
     /// The facts before the first change.
     before: Option<Facts>,
 }
@@ -79,7 +83,7 @@ impl Adding<'_> {
         let key = &self.attachment.key;
         let Some(record) = self.engine.store.record(key)? else { return Ok(Vec::new()) };
         if record.phase == Phase::Ready && self.engine.is_alive(&record) {
-            let what = format!("it lives in {}; call DEL first", record.netns.path);
+            let what = format!("made by {}, it lives in {}; call DEL first", record.maker, record.netns.path);
             return Err(Error::new(Code::InvalidEnvironment, what).context(format!("attachment {key} exists already")));
         }
         let addresses = record.steps.iter().filter_map(|step| match step {
@@ -200,6 +204,7 @@ impl Adding<'_> {
                 cookie: self.container.endpoint.socket.cookie(),
             },
             steps: steps.to_vec(),
+            maker: self.maker.clone(),
             outcome: None,
             delegation: delegate.map(|delegate| delegate.delegation.clone()),
         }

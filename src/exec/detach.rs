@@ -7,7 +7,7 @@ use super::run::Run;
 use crate::error::Result;
 use crate::ipam::Delegate;
 use crate::kernel::LinkView;
-use crate::model::{AttachmentKey, HostLinkTemplate, IfName, Ipam, Lease};
+use crate::model::{AttachmentKey, HostLinkTemplate, IfName, Ipam, Lease, Maker};
 use crate::plan::{self, Held, Ifb, LinkKind, NetnsIdentity, Object, Phase, Record, Step, Veth};
 
 /// What a front knows today of an attachment that is to be removed, beside its record.
@@ -93,6 +93,7 @@ impl Engine {
             boot: self.store.boot().to_owned(),
             netns: NetnsIdentity { path: String::new(), cookie: 0 },
             steps,
+            maker: Maker::default(),
             outcome: None,
             delegation,
         })

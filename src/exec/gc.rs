@@ -6,38 +6,49 @@ use super::{Engine, Today};
 use crate::error::{Error, Result};
 use crate::model::{AttachmentKey, NetworkName};
 
+/// Which attachments GC spares.
+#[derive(Debug, Clone, Copy)]
+pub enum Spared<'a> {
+    /// Those that are listed, by container id and interface name, and no others.
+    Listed(&'a BTreeSet<(String, String)>),
+    /// Those whose namespace is provably alive, and those of these containers.
+    AliveOr(&'a [String]),
+}
+
 impl Engine {
-    /// Removes the attachments of `network` that `valid` does not list, by container id and interface name.
-    /// `today` is what the front knows of each. Without a list, those are spared whose namespace is provably alive. Goes on after errors.
+    /// Removes the attachments of `network` that are not spared, and returns them. `today` is what the front knows of
+    /// each. Goes on after errors.
     pub async fn collect(
         &self,
         network: &NetworkName,
-        valid: Option<&BTreeSet<(String, String)>>,
+        spared: Spared<'_>,
         today: impl Fn(&AttachmentKey) -> Today,
-    ) -> Result<()> {
+    ) -> Result<Vec<AttachmentKey>> {
         drop(self.store.lock()?); // clears away what a killed process left unfinished, also if nothing is stale
-        let mut errors = Vec::new();
+        let (mut removed, mut errors) = (Vec::new(), Vec::new());
         for key in self.store.attachments_of(network)? {
-            if self.is_valid(&key, valid) {
+            if self.is_spared(&key, spared) {
                 continue;
             }
-            if let Err(error) = self.detach(&key, today(&key)).await {
-                errors.push(error.context(format!("remove stale attachment {key}")));
+            match self.detach(&key, today(&key)).await {
+                Ok(_) => removed.push(key),
+                Err(error) => errors.push(error.context(format!("remove stale attachment {key}"))),
             }
         }
         if errors.is_empty() && self.store.is_unused() {
             let _lock = self.store.lock()?;
             self.remove_empty_tables()?;
         }
-        join(errors)
+        join(errors).map(|()| removed)
     }
 
-    fn is_valid(&self, key: &AttachmentKey, valid: Option<&BTreeSet<(String, String)>>) -> bool {
-        let id = (key.container.to_string(), key.ifname.to_string());
-        match (valid, self.store.record(key)) {
-            (Some(valid), _) => valid.contains(&id),
-            (None, Ok(record)) => record.is_some_and(|record| self.is_alive(&record)),
-            (None, Err(_)) => false,
+    fn is_spared(&self, key: &AttachmentKey, spared: Spared<'_>) -> bool {
+        match spared {
+            Spared::Listed(valid) => valid.contains(&(key.container.to_string(), key.ifname.to_string())),
+            Spared::AliveOr(kept) => {
+                let is_alive = || matches!(self.store.record(key), Ok(Some(record)) if self.is_alive(&record));
+                kept.iter().any(|id| id == key.container.as_str()) || is_alive()
+            }
         }
     }
 }

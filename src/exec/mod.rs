@@ -20,6 +20,7 @@ use std::{fs, io};
 pub use attach::{AttachRequest, ReadDelegated};
 pub use check::Drift;
 pub use detach::Today;
+pub use gc::Spared;
 
 use crate::error::{Code, Coded, Error, Result};
 use crate::kernel::nft::Nft;

@@ -8,13 +8,13 @@ use std::os::fd::AsFd;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::{Value, json};
 
+use super::definition::Definition;
 use super::with_runtime;
 use crate::error::{Code, Coded, Error, Result};
-use crate::exec::{self, AttachRequest, Container, Engine, Today};
-use crate::ipam::{Delegate, DelegateContext, Wishes};
+use crate::exec::{self, Container, Engine, Spared, Today};
+use crate::ipam::DelegateContext;
 use crate::kernel::Netns;
-use crate::model::{AttachmentKey, ContainerId, HostLinkTemplate, IfName};
-use crate::plan::Delegation;
+use crate::model::{AttachmentKey, ContainerId, Face, IfName, Maker};
 use crate::store::Store;
 use crate::wire::cni::base::Base;
 use crate::wire::cni::env::{Environment, Verb};
@@ -81,7 +81,9 @@ fn verb(command: &str, lookup: &dyn Fn(&str) -> Option<OsString>, version: &mut 
         *version = Base::stated_version(&stdin).unwrap_or_default();
     })?;
     *version = base.version;
-    let call = Call { env, stdin, base };
+    let text = String::from_utf8_lossy(&stdin).into_owned();
+    let (args, path) = (env.args.clone(), env.path.clone());
+    let call = Call { env, network: Definition { base, text, args, path } };
     match verb {
         Verb::Add => call.add(),
         Verb::Check => call.check().map(|()| silent()),
@@ -140,8 +142,7 @@ fn version_document(stdin: &[u8]) -> Value {
 /// One call: what the runtime said.
 struct Call {
     env: Environment,
-    stdin: Vec<u8>,
-    base: Base,
+    network: Definition,
 }
 
 impl Call {
@@ -150,63 +151,40 @@ impl Call {
         let missing = || Error::new(Code::Internal, "a verb without container id or interface name");
         let container: ContainerId = self.env.container.clone().ok_or_else(missing)?;
         let ifname: IfName = self.env.ifname.clone().ok_or_else(missing)?;
-        Ok(AttachmentKey { network: self.base.name.clone(), container, ifname })
-    }
-
-    fn delegate(&self, plugin: &str, context: DelegateContext) -> Delegate {
-        let delegation = Delegation {
-            plugin: plugin.to_owned(),
-            config: String::from_utf8_lossy(&self.stdin).into_owned(),
-            args: self.env.args.clone(),
-            path: self.env.path.clone(),
-        };
-        Delegate { delegation, context }
-    }
-
-    /// The delegated IPAM plugin that the configuration names, whatever else it says.
-    fn foreign_ipam(&self) -> Option<&str> {
-        self.base.ipam_type().filter(|name| *name != "springline")
+        Ok(AttachmentKey { network: self.network.base.name.clone(), container, ifname })
     }
 
     fn add(&self) -> Result<Reply> {
         let key = self.key()?;
-        let config = Config::parse(&self.base)?;
+        let base = &self.network.base;
+        let config = Config::parse(base)?;
         let runtime = config.runtime()?;
-        let seed = exec::host_seed();
-        let mut network = config.to_network(&self.base.name, &runtime, &seed)?;
         let asked = request::asked(&config, &runtime, &self.env.args)?;
-        request::take_asked_for(&mut network, &asked);
-        let (delegated, by_name) = (self.foreign_ipam().is_some(), !asked.ips.is_empty());
-        request::refuse_what_the_version_cannot_say(self.base.version, &network, delegated, by_name)?;
-        let earlier =
-            self.base.prev_result().map(|value| ResultDocument::parse(value, self.base.version)).transpose()?;
-        let mut attachment = request::attachment(key.clone(), &self.env.netns, network, asked.mac, &seed)?;
-        attachment.ports = runtime.ports()?;
-        let version = self.base.version;
-        let request = AttachRequest {
-            attachment,
-            wishes: Wishes { requested: asked.ips, previous: Vec::new() },
-            delegate: self.todays_delegate(&key),
-            read_delegated: Box::new(move |printed| request::read_delegated(printed, version)),
-        };
+        let maker = Maker::of(Face::Cni);
+        let request = self.network.request((&config, &runtime), key.clone(), &self.env.netns, &asked, maker)?;
+        let (delegated, by_name) = (request.delegate.is_some(), !asked.ips.is_empty());
+        request::refuse_what_the_version_cannot_say(base.version, &request.attachment.network, delegated, by_name)?;
+        let earlier = base.prev_result().map(|value| ResultDocument::parse(value, base.version)).transpose()?;
         let outcome = with_runtime(async {
             let container = Container::open(&self.env.netns, self.env.netns_override)?;
             Engine::open(Store::open()?)?.attach(request, &container).await
         })?;
         let document = ResultDocument::from(&outcome).after(earlier.unwrap_or_default());
-        Ok(Reply { stdout: Some(document.to_json(version)?), failed: false, unless_printed: Some(key) })
+        Ok(Reply { stdout: Some(document.to_json(base.version)?), failed: false, unless_printed: Some(key) })
     }
 
     fn check(&self) -> Result<()> {
         let key = self.key()?;
-        let previous = self.base.prev_result().ok_or_else(|| {
+        let base = &self.network.base;
+        let previous = base.prev_result().ok_or_else(|| {
             Error::new(Code::InvalidConfig, "CHECK compares with the result of ADD")
                 .context("Required prevResult missing")
         })?;
-        let previous = ResultDocument::parse(previous, self.base.version)?;
+        let previous = ResultDocument::parse(previous, base.version)?;
         let drift = with_runtime(async {
             let container = Container::open(&self.env.netns, self.env.netns_override)?;
-            Engine::open(Store::open()?)?.check(&key, &container, self.todays_delegate(&key)).await
+            let delegate = self.network.delegate(&key, &self.env.netns);
+            Engine::open(Store::open()?)?.check(&key, &container, delegate).await
         })?;
         drift.refuse()?;
         request::refuse_missing(&previous, &key, &drift.addresses)
@@ -214,56 +192,20 @@ impl Call {
 
     fn del(&self) -> Result<()> {
         let key = self.key()?;
+        let network = &self.network;
         with_runtime(async {
             let engine = Engine::open(Store::open()?)?;
-            let known = engine.detach(&key, self.today(&key)).await?;
+            let known = engine.detach(&key, network.today(&key, &self.env.netns)).await?;
             if !known {
                 self.refuse_own_netns()?;
             }
             // What ADD once delegated is in the record; this is for a DEL that comes again, or whose ADD was
             // not ours: the delegate must hear of it all the same (CNI 1.1, DEL).
-            match self.foreign_ipam() {
-                Some(_) if !known => {
-                    self.todays_delegate(&key).map_or(Ok(()), |delegate| delegate.call("DEL").map(drop))
-                }
+            match network.delegate(&key, &self.env.netns) {
+                Some(delegate) if !known => delegate.call("DEL").map(drop),
                 _ => Ok(()),
             }
         })
-    }
-
-    /// What we know of an attachment that is to be removed.
-    fn today(&self, key: &AttachmentKey) -> Today {
-        let data_dir = self.base.document.get("ipam").and_then(|ipam| ipam.get("dataDir")).and_then(Value::as_str);
-        Today {
-            delegate: self.todays_delegate(key),
-            links: self.links_of_the_host(key),
-            data_dir: data_dir.map(Into::into),
-        }
-    }
-
-    /// The same for GC, which is about no attachment: a delegate is called as it was at ADD, if that is known.
-    fn today_for_gc(&self, key: &AttachmentKey) -> Today {
-        let delegate = self.foreign_ipam().map(|plugin| self.delegate(plugin, DelegateContext::Network));
-        Today { delegate, ..self.today(key) }
-    }
-
-    /// The delegate as the runtime would have it called now: with today's configuration and `prevResult`.
-    fn todays_delegate(&self, key: &AttachmentKey) -> Option<Delegate> {
-        let context = DelegateContext::Attachment(key.clone(), self.env.netns.clone());
-        self.foreign_ipam().map(|plugin| self.delegate(plugin, context))
-    }
-
-    /// The links of the host that `prevResult` and configuration name: where to look if there is no record any
-    /// more.
-    fn links_of_the_host(&self, key: &AttachmentKey) -> Vec<IfName> {
-        let parsed = self.base.prev_result().and_then(|value| ResultDocument::parse(value, self.base.version).ok());
-        let interfaces = parsed.map(|document| document.interfaces).unwrap_or_default().into_iter();
-        let of_host = interfaces.filter(|interface| interface.sandbox.as_ref().is_none_or(String::is_empty));
-        let named = of_host.filter_map(|interface| IfName::parse(&interface.name).ok());
-        let template = self.base.document.get("hostInterface").and_then(Value::as_str);
-        let template = template.and_then(|template| HostLinkTemplate::parse(template).ok());
-        let (container, ifname) = (key.container.as_str(), key.ifname.as_str());
-        named.chain(template.and_then(|template| template.render(key.hash(""), container, ifname).ok())).collect()
     }
 
     /// DEL never looks into `CNI_NETNS`, so a path that leads to the host's own namespace by now (a PID that
@@ -277,27 +219,36 @@ impl Call {
     }
 
     fn gc(&self) -> Result<()> {
-        let valid = self
+        let network = &self.network;
+        let valid = network
             .base
             .valid_attachments()?
             .map(|list| list.into_iter().map(|entry| (entry.container, entry.ifname)).collect::<BTreeSet<_>>());
+        // GC is about no attachment: a delegate is called as it was at ADD, if that is known.
+        let today = |key: &AttachmentKey| Today {
+            delegate: network.delegate_for(DelegateContext::Network),
+            ..network.today(key, "")
+        };
+        let spared = valid.as_ref().map_or(Spared::AliveOr(&[]), Spared::Listed);
         let collected = with_runtime(async {
-            Engine::open(Store::open()?)?.collect(&self.base.name, valid.as_ref(), |key| self.today_for_gc(key)).await
+            Engine::open(Store::open()?)?.collect(&network.base.name, spared, today).await.map(drop)
         });
-        let forwarded = self.foreign_ipam().map_or(Ok(()), |plugin| self.forward(plugin, "GC"));
-        collected.and(forwarded)
+        collected.and(self.forward("GC"))
     }
 
     fn status(&self) -> Result<()> {
-        let config = Config::parse(&self.base)?;
-        let network = config.to_network(&self.base.name, &config.runtime()?, &exec::host_seed())?;
+        let base = &self.network.base;
+        let config = Config::parse(base)?;
+        let network = config.to_network(&base.name, &config.runtime()?, &exec::host_seed())?;
         with_runtime(async { Engine::open(Store::open()?)?.status(&network).await })?;
-        self.foreign_ipam().map_or(Ok(()), |plugin| self.forward(plugin, "STATUS"))
+        self.forward("STATUS")
     }
 
-    /// Plugins older than a verb do not know it; that is no failure of theirs.
-    fn forward(&self, plugin: &str, verb: &str) -> Result<()> {
-        match self.delegate(plugin, DelegateContext::Network).call(verb) {
+    /// Calls the delegate, if there is one, for the network. Plugins older than a verb do not know it; that is no
+    /// failure of theirs.
+    fn forward(&self, verb: &str) -> Result<()> {
+        let Some(delegate) = self.network.delegate_for(DelegateContext::Network) else { return Ok(()) };
+        match delegate.call(verb) {
             Err(error) if !error.is_unknown_verb() => Err(error),
             _ => Ok(()),
         }

@@ -6,16 +6,19 @@
 mod address;
 mod attachment;
 mod mac;
+mod maker;
 mod name;
 mod network;
 mod outcome;
 mod port;
 mod rate;
+mod wish;
 
 pub use address::{Addressing, Family, HostRoutes, InvalidPrefix, parse_address, parse_network, single};
 pub(crate) use attachment::stable_hash;
 pub use attachment::{Address, Attachment, AttachmentKey, LINK_GROUP, Lease, RingSlot};
 pub use mac::{InvalidMac, Mac};
+pub use maker::{Face, Maker};
 pub use name::{ContainerId, HostLinkTemplate, IfName, InvalidName, NetworkName};
 pub use network::{
     Bridge, ContainerRoute, DefaultRoute, Dns, FixedAddress, Forwarding, Gateway, Interconnect, Ipam, Isolation,
@@ -24,3 +27,4 @@ pub use network::{
 pub use outcome::{Assigned, Outcome, OutcomeAddress, OutcomeLink};
 pub use port::{PortMap, Protocol};
 pub use rate::{Rate, Rates};
+pub use wish::{Wanted, Wish};

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use super::facts::Sibling;
 use super::ruleset::{Field, GuardedLink, Set};
 use super::step::{Object, Step};
-use crate::model::{AttachmentKey, Outcome};
+use crate::model::{AttachmentKey, Maker, Outcome};
 
 /// The record of one attachment: `attachments/<network>/<container>/<ifname>.json` below the state directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +24,9 @@ pub struct Record {
     pub netns: NetnsIdentity,
     /// The steps that were to be run: what stands here may exist, what does not is not ours.
     pub steps: Vec<Step>,
+    /// By whom it was made.
+    #[serde(default)]
+    pub maker: Maker,
     /// What ADD reports when it succeeds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,

@@ -64,14 +64,20 @@ impl Store {
         names_in(&self.root.join("attachments")).is_ok_and(|networks| networks.is_empty())
     }
 
+    /// The networks of which there are records.
+    pub fn networks(&self) -> Result<Vec<NetworkName>> {
+        let names = names_in(&self.root.join("attachments"))?;
+        let mut networks: Vec<NetworkName> = names.iter().filter_map(|name| NetworkName::parse(name).ok()).collect();
+        networks.sort();
+        Ok(networks)
+    }
+
     /// The keys of all records.
     pub fn attachments(&self) -> Result<Vec<AttachmentKey>> {
         let mut keys = Vec::new();
-        for network in names_in(&self.root.join("attachments"))? {
-            let Ok(network) = NetworkName::parse(&network) else { continue };
+        for network in self.networks()? {
             keys.extend(self.attachments_of(&network)?);
         }
-        keys.sort();
         Ok(keys)
     }
 

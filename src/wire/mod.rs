@@ -2,3 +2,5 @@
 //! into the model's types. No I/O: a front reads the bytes, this floor understands them.
 
 pub mod cni;
+pub mod lxc;
+pub mod wanted;

@@ -140,13 +140,11 @@ fn attachment(base: &Base, call: &Call) -> Result<(Attachment, Vec<IpNet>)> {
     };
     let config = Config::parse(base)?;
     let runtime = config.runtime()?;
-    let mut network = config.to_network(&base.name, &runtime, "")?;
+    let network = config.to_network(&base.name, &runtime, "")?;
     let asked = request::asked(&config, &runtime, &call.args)?;
-    request::take_asked_for(&mut network, &asked);
     let delegated = base.ipam_type().is_some_and(|plugin| plugin != "springline");
     request::refuse_what_the_version_cannot_say(base.version, &network, delegated, !asked.ips.is_empty())?;
-    let attachment = request::attachment(key, &call.netns, network, asked.mac, "")?;
-    Ok((Attachment { ports: runtime.ports()?, ..attachment }, asked.ips))
+    Ok((request::attachment(key, &call.netns, network, &asked, "")?, asked.ips))
 }
 
 /// The attachment with what an allocator without any leases would give it.

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 
 use ipnet::IpNet;
 use proptest::test_runner::TestCaseError;
-use springline::model::{Attachment, AttachmentKey, single};
+use springline::model::{Attachment, AttachmentKey, Maker, single};
 use springline::plan::{
     self, Facts, FibMatch, Namespace, NetnsIdentity, Phase, Plan, Record, RouteKind, Shared, Step, Users,
 };
@@ -103,6 +103,7 @@ pub(crate) fn record(plan: &Plan) -> Record {
         boot: "boot".to_owned(),
         netns: NetnsIdentity { path: "/run/netns/c1".to_owned(), cookie: 1 },
         steps: plan.steps.clone(),
+        maker: Maker::default(),
         outcome: None,
         delegation: None,
     }

@@ -233,7 +233,7 @@ impl TryFrom<Value> for GatewayKey {
 }
 
 /// A text or a list of texts.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "expected a text or a list of texts")]
 pub enum OneOrMore {
     /// One.

@@ -13,17 +13,9 @@ use super::result::{Interface, Ip, ResultDocument};
 use super::{Args, Version};
 use crate::error::{Code, Coded, Error, Result};
 use crate::model::{
-    Address, Assigned, Attachment, AttachmentKey, ContainerRoute, Family, Ipam, Mac, Network, Outcome, parse_address,
+    Address, Assigned, Attachment, AttachmentKey, ContainerRoute, Family, Ipam, Mac, Mode, Network, Outcome, Wish,
+    parse_address,
 };
-
-/// Addresses and MAC asked for by name.
-#[derive(Debug, Default)]
-pub struct Asked {
-    /// Addresses, with their prefix length if one was given.
-    pub ips: Vec<IpNet>,
-    /// The MAC.
-    pub mac: Option<Mac>,
-}
 
 /// `args.cni`.
 #[derive(Debug, Default, Deserialize)]
@@ -34,9 +26,9 @@ struct CniArgs {
     mac: Option<String>,
 }
 
-/// Gathers what was asked for. `runtimeConfig` goes before `args.cni`, which goes before `CNI_ARGS`
+/// Gathers what a CNI runtime asks for. `runtimeConfig` goes before `args.cni`, which goes before `CNI_ARGS`
 /// (CNI conventions: if `args` gives it, the same key of `CNI_ARGS` is ignored).
-pub fn asked(config: &Config, runtime: &RuntimeConfig, cni_args: &str) -> Result<Asked> {
+pub fn asked(config: &Config, runtime: &RuntimeConfig, cni_args: &str) -> Result<Wish> {
     let object = config.args.as_ref().and_then(|args| args.get("cni")).cloned().unwrap_or(Value::Null);
     let args: CniArgs = serde_json::from_value::<Option<CniArgs>>(object)
         .coded(Code::InvalidConfig, || "invalid configuration: args.cni")?
@@ -53,25 +45,29 @@ pub fn asked(config: &Config, runtime: &RuntimeConfig, cni_args: &str) -> Result
     let sources = [("runtimeConfig.mac", &runtime.mac), ("args.cni.mac", &args.mac), ("CNI_ARGS: MAC", &env.mac)];
     let given = sources.into_iter().find_map(|(place, mac)| Some((place, mac.as_ref().filter(|mac| !mac.is_empty())?)));
     let mac = given.map(|(place, mac)| Mac::parse(mac).coded(Code::InvalidConfig, || place)).transpose()?;
-    Ok(Asked { ips, mac })
+    Ok(Wish { ips, mac, routes: Vec::new(), ports: runtime.ports()? })
 }
 
-/// A network without `ipam` gives no address by itself, but takes one that is asked for by name.
-pub fn take_asked_for(network: &mut Network, asked: &Asked) {
-    if network.ipam.is_none() && !asked.ips.is_empty() {
-        network.ipam = Some(Ipam::BuiltIn { ranges: Vec::new(), addresses: Vec::new(), routes: None, data_dir: None });
-    }
-}
-
-/// The attachment that is wanted, its addresses still open.
+/// The attachment that is wanted, its addresses still open. A network without `ipam` gives no address by itself, but
+/// takes one that is asked for by name.
 pub fn attachment(
     key: AttachmentKey,
     netns: &str,
-    network: Network,
-    mac: Option<Mac>,
+    mut network: Network,
+    wish: &Wish,
     seed: &str,
 ) -> Result<Attachment> {
-    Attachment::new(key, netns.to_owned(), network, mac, seed).coded(Code::InvalidConfig, || "hostInterface")
+    if network.ipam.is_none() && !wish.ips.is_empty() {
+        network.ipam = Some(Ipam::BuiltIn { ranges: Vec::new(), addresses: Vec::new(), routes: None, data_dir: None });
+    }
+    if matches!(network.mode, Mode::Bridged(_)) && !wish.routes.is_empty() {
+        let why = format!("network {} is bridged: the host routes nothing to a container of it", network.name);
+        return Err(Error::new(Code::InvalidConfig, why).context("a routed network is asked for"));
+    }
+    network.routes.extend(&wish.routes);
+    let attachment = Attachment::new(key, netns.to_owned(), network, wish.mac, seed);
+    let attachment = attachment.coded(Code::InvalidConfig, || "hostInterface")?;
+    Ok(Attachment { ports: wish.ports.clone(), ..attachment })
 }
 
 /// Old results have no place for an interface without addresses, or with two of a family: refused before

@@ -1,0 +1,57 @@
+//! `springline gc`: what dead containers have left, removed.
+
+use std::io::Write;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::say;
+use crate::error::{Error, Result};
+use crate::exec::{Engine, Spared};
+use crate::front::definition::Definition;
+use crate::front::with_runtime;
+use crate::model::AttachmentKey;
+use crate::store::Store;
+
+/// What to keep, and how to print.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Containers that are to be kept even if their namespaces are gone; repeatable
+    #[arg(long, value_name = "ID")]
+    keep: Vec<String>,
+    /// How to print: `text`, or `json` for programs
+    #[arg(short, long, default_value = "text", value_parser = ["text", "json"])]
+    output: String,
+}
+
+/// Collects in all networks. Goes on after errors; the exit status tells of them.
+pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<()> {
+    let (mut removed, mut errors) = (Vec::new(), Vec::new());
+    with_runtime(async {
+        let engine = Engine::open(Store::open()?)?;
+        for network in engine.store.networks()? {
+            let definition = Definition::named(&network).ok();
+            let today =
+                |key: &AttachmentKey| definition.as_ref().map(|network| network.today(key, "")).unwrap_or_default();
+            match engine.collect(&network, Spared::AliveOr(&arguments.keep), today).await {
+                Ok(keys) => removed.extend(keys),
+                Err(error) => errors.push(error),
+            }
+        }
+        Ok(())
+    })?;
+    if arguments.output == "json" {
+        let names: Vec<Value> = removed.iter().map(|key| key.to_string().into()).collect();
+        say(out, format!("{:#}", json!({ "removed": names })))?;
+    } else {
+        removed.iter().try_for_each(|key| say(out, format!("removed   {key}")))?;
+        if removed.is_empty() && errors.is_empty() {
+            say(out, "nothing is left of dead containers")?;
+        }
+    }
+    let mut errors = errors.into_iter();
+    match errors.next() {
+        None => Ok(()),
+        Some(first) => Err(errors.fold(first, |first: Error, other| first.hint(format!("{:#}", other.source)))),
+    }
+}

@@ -1,0 +1,60 @@
+//! Networks by name: one definition for every face, in `/etc/cni/net.d`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use crate::error::{Code, Coded, Error, Result};
+use crate::model::NetworkName;
+use crate::wire::cni::NetworkFile;
+
+/// Where the definitions are, unless `$NETCONFPATH` says otherwise.
+const FOLDER: &str = "/etc/cni/net.d";
+
+/// The folder with the definitions.
+#[must_use]
+pub fn folder() -> PathBuf {
+    let chosen = std::env::var_os("NETCONFPATH").filter(|folder| !folder.is_empty());
+    chosen.map_or_else(|| PathBuf::from(FOLDER), PathBuf::from)
+}
+
+/// springline's configuration of the network called `name`: that of the first file, by file name, that defines it.
+pub fn configuration(name: &NetworkName) -> Result<Map<String, Value>> {
+    let folder = folder();
+    let (mut others, mut unreadable) = (Vec::new(), Vec::new());
+    for path in files(&folder)? {
+        match read(&path) {
+            Ok(file) if file.name() == Some(name.as_str()) => {
+                let doing = format!("network {name}, defined in {}", path.display());
+                return file.own_configuration().map_err(|error| error.context(doing));
+            }
+            Ok(file) => others.extend(file.name().map(str::to_owned)),
+            Err(error) => unreadable.push(format!("{:#}", error.source)),
+        }
+    }
+    let there = if others.is_empty() { "none".to_owned() } else { others.join(", ") };
+    let error = Error::new(Code::InvalidConfig, format!("networks there: {there}"))
+        .context(format!("no network {name} is defined in {}", folder.display()));
+    Err(unreadable.into_iter().fold(error, |error, why| error.hint(format!("not readable: {why}"))))
+}
+
+/// The files that libcni would look at, in the same order.
+fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let doing = || format!("read the definitions of networks in {}", folder.display());
+    let entries = fs::read_dir(folder).coded(Code::Io, doing)?;
+    let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    let is_definition = |path: &PathBuf| {
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        matches!(extension, Some("conf" | "conflist" | "json"))
+    };
+    files.retain(is_definition);
+    files.sort();
+    Ok(files)
+}
+
+fn read(path: &Path) -> Result<NetworkFile> {
+    let doing = || path.display().to_string();
+    let text = fs::read(path).coded(Code::Io, doing)?;
+    NetworkFile::parse(&text).map_err(|error| error.context(doing()))
+}
