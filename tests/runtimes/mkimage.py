@@ -104,4 +104,5 @@ def main(name, path):
         )
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])
