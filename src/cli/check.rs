@@ -63,7 +63,8 @@ pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<()> {
     Err(if arguments.repair { error } else { error.hint("springline check --repair") })
 }
 
-fn is_named(key: &AttachmentKey, names: &[String]) -> bool {
+/// Whether `names` has the attachment, its container, or all of its network; nothing names all.
+pub(super) fn is_named(key: &AttachmentKey, names: &[String]) -> bool {
     let text = key.to_string();
     let matches = |name: &String| {
         let name = name.trim_end_matches('/');

@@ -1,10 +1,13 @@
 //! The command line, one file a command.
 
+mod attach;
 mod check;
 mod demo;
+mod detach;
 mod gc;
 mod hook;
 mod interfaces;
+mod netns;
 mod schema;
 mod world;
 
@@ -33,6 +36,16 @@ enum Command {
     /// Needs root, or a kernel that lets users make user namespaces. Nothing outside of the demonstration's
     /// own namespaces and a temporary folder is touched, and nothing is left.
     Demo,
+    /// Attach a network namespace to a network
+    ///
+    /// The network is one of /etc/cni/net.d (or of $NETCONFPATH), the same that container runtimes use. It works whole
+    /// or not at all.
+    Attach(attach::Arguments),
+    /// Detach what was attached, by whomever
+    Detach(detach::Arguments),
+    /// Named network namespaces: make, remove, list, run a command in one
+    #[command(subcommand)]
+    Netns(netns::Command),
     /// Compare attachments with their records, and put right what has drifted
     ///
     /// Without names, all attachments of this host. The exit status is 0 if all of them are as recorded, or have been
@@ -62,6 +75,9 @@ pub fn main() -> ExitCode {
     };
     let mut out = io::stdout().lock();
     let done = match arguments.command {
+        Command::Attach(arguments) => attach::run(&arguments, &mut out),
+        Command::Detach(arguments) => detach::run(&arguments, &mut out),
+        Command::Netns(command) => netns::run(&command, &mut out),
         Command::Demo => demo::run(&mut out),
         Command::Check(arguments) => check::run(&arguments, &mut out),
         Command::Gc(arguments) => gc::run(&arguments, &mut out),

@@ -10,6 +10,7 @@ mod dump;
 mod endpoint;
 mod link;
 mod listener;
+pub mod named;
 mod netfilter;
 mod netns;
 pub mod nft;

@@ -90,14 +90,25 @@ impl Netns {
         Self::open(&path).map_err(|error| io::Error::other(error.to_string()))
     }
 
+    /// Moves this thread into the namespace, for a process that is about to become another program.
+    pub(super) fn enter(&self) -> io::Result<()> {
+        self.inner.enter().map_err(|error| match error {
+            netns_rs::Error::SetnsError(errno) => io::Error::from_raw_os_error(errno as i32),
+            other => io::Error::other(other),
+        })
+    }
+
+    /// Its cookie, `SO_NETNS_COOKIE`: by this it is told from all others. Needs a running runtime.
+    #[must_use]
+    pub fn cookie(&self) -> Option<u64> {
+        self.connect().ok().map(|endpoint| endpoint.socket.cookie())
+    }
+
     /// Runs `work` on a thread of its own inside the namespace. The thread ends there: nothing to restore when
     /// something fails, and 15 µs when nothing does.
     pub fn inside<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
         on_own_thread(|| {
-            self.inner.enter().map_err(|error| match error {
-                netns_rs::Error::SetnsError(errno) => io::Error::from_raw_os_error(errno as i32),
-                other => io::Error::other(other),
-            })?;
+            self.enter()?;
             work()
         })
     }

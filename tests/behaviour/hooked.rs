@@ -4,11 +4,11 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Stdio};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::common::state::assert_unchanged;
 use crate::common::{Container, Lab, eventually, text_of, tool};
-use crate::support::{bridged, with_addresses, with_ranges};
+use crate::support::{networks, with_networks};
 
 /// The first process of a container, which waits.
 struct Init(Child);
@@ -33,31 +33,11 @@ impl Drop for Init {
     }
 }
 
-/// A host with networks `a` (routed), `b` (bridged) and `none` (no addresses of its own).
-fn lab() -> Lab {
-    let lab = Lab::new();
-    let folder = lab.dir().join("net.d");
-    fs::create_dir(&folder).expect("make the folder of networks");
-    let named = |conf: &Value, name: &str| crate::common::cni::merged(conf, &json!({ "name": name }));
-    let list = |conf: &Value| json!({"cniVersion": "1.0.0", "name": conf["name"], "plugins": [conf]});
-    let routed = named(&with_ranges(&["10.30.0.0/24", "2001:db8:30::/64"], &json!({})), "a");
-    let bridged = named(&bridged(&["10.31.0.0/24"], &json!({})), "b");
-    let none = named(&with_addresses(&[], &json!({})), "none");
-    let chained = json!({"cniVersion": "1.0.0", "name": "chained", "plugins": [routed.clone(), {"type": "tuning"}]});
-    for (file, content) in
-        [("10-a.conflist", list(&routed)), ("20-b.conf", bridged), ("30-none.json", none), ("40.conflist", chained)]
-    {
-        fs::write(folder.join(file), content.to_string()).expect("write a network");
-    }
-    fs::write(folder.join("00-broken.conf"), "{").expect("write a file that is none");
-    lab
-}
-
 /// Calls the hook with the line's options and LXC's variables. Whether it succeeded, and what it said.
 fn hook(lab: &Lab, line: &[&str], kind: &str, variables: &[(&str, &str)]) -> (bool, String) {
     let mut command = lab.host().command(Path::new(env!("CARGO_BIN_EXE_springline")));
     command.args(["hook", "lxc"]).args(line).stdin(Stdio::null());
-    command.env("SPRINGLINE_STATE_DIR", lab.state_dir()).env("NETCONFPATH", lab.dir().join("net.d"));
+    command.env("SPRINGLINE_STATE_DIR", lab.state_dir()).env("NETCONFPATH", networks(lab));
     command.env("LXC_NAME", "c").env("LXC_HOOK_SECTION", "lxc").env("LXC_HOOK_TYPE", kind);
     command.env("LXC_CONFIG_FILE", "/var/lib/lxc/c/config").envs(variables.iter().copied());
     let output = command.output().expect("run the hook");
@@ -76,7 +56,7 @@ fn must((ok, said): (bool, String)) {
 
 #[test]
 fn all_interfaces_or_none() {
-    let lab = lab();
+    let lab = with_networks();
     let c = lab.container("c");
     let init = Init::of(&c);
     let (host, inside) = (lab.host_state(), c.netns().state());
@@ -117,7 +97,7 @@ fn all_interfaces_or_none() {
 /// its addresses back.
 #[test]
 fn a_start_without_a_stop() {
-    let lab = lab();
+    let lab = with_networks();
     let before = lab.host_state();
     let (first, second) = (lab.container("first"), lab.container("second"));
     let (old, new) = (Init::of(&first), Init::of(&second));
@@ -153,7 +133,7 @@ fn a_start_without_a_stop() {
 /// What another face, or LXC in another folder, has attached under the same name is none of a hook's business.
 #[test]
 fn of_the_same_name() {
-    let lab = lab();
+    let lab = with_networks();
     let (mine, other) = (lab.container("mine"), lab.container("other"));
     let (init, others) = (Init::of(&mine), Init::of(&other));
     must(start(&lab, &["--network", "a"], &init));
@@ -176,7 +156,7 @@ fn of_the_same_name() {
 /// The host's own namespace is refused: `lxc.net.0.type = none` shares it.
 #[test]
 fn the_hosts_own_namespace() {
-    let lab = lab();
+    let lab = with_networks();
     let before = lab.host_state();
     let mut command = lab.host().command(&tool("sleep"));
     let init = Init(command.arg("600").stdin(Stdio::null()).spawn().expect("a process of the host"));
@@ -192,7 +172,7 @@ fn the_hosts_own_namespace() {
 /// The record says by whom it was made.
 #[test]
 fn the_maker_is_written_down() {
-    let lab = lab();
+    let lab = with_networks();
     let c = lab.container("c");
     let init = Init::of(&c);
     must(start(&lab, &["--network", "a"], &init));

@@ -24,6 +24,7 @@ mod hooked;
 mod isolated;
 mod leases;
 mod limited;
+mod manual;
 mod mapped;
 mod marks;
 mod masqueraded;

@@ -129,10 +129,35 @@ pub(crate) fn nft(lab: &Lab, rules: &str) {
     lab.host().shell(&format!("nft -f {}", path.display()));
 }
 
+/// A host with networks `a` (routed), `b` (bridged) and `none` (no addresses of its own).
+pub(crate) fn with_networks() -> Lab {
+    let lab = Lab::new();
+    let folder = networks(&lab);
+    std::fs::create_dir(&folder).expect("make the folder of networks");
+    let named = |conf: &Value, name: &str| merged(conf, &json!({ "name": name }));
+    let list = |conf: &Value| json!({"cniVersion": "1.0.0", "name": conf["name"], "plugins": [conf]});
+    let routed = named(&with_ranges(&["10.30.0.0/24", "2001:db8:30::/64"], &json!({})), "a");
+    let bridged = named(&bridged(&["10.31.0.0/24"], &json!({})), "b");
+    let none = named(&with_addresses(&[], &json!({})), "none");
+    let chained = json!({"cniVersion": "1.0.0", "name": "chained", "plugins": [routed.clone(), {"type": "tuning"}]});
+    for (file, content) in
+        [("10-a.conflist", list(&routed)), ("20-b.conf", bridged), ("30-none.json", none), ("40.conflist", chained)]
+    {
+        std::fs::write(folder.join(file), content.to_string()).expect("write a network");
+    }
+    std::fs::write(folder.join("00-broken.conf"), "{").expect("write a file that is none");
+    lab
+}
+
+/// Where [`with_networks`] has them.
+pub(crate) fn networks(lab: &Lab) -> std::path::PathBuf {
+    lab.dir().join("net.d")
+}
+
 /// Runs a command of springline's on the host: whether it succeeded, and all that it printed.
 pub(crate) fn springline(lab: &Lab, arguments: &[&str]) -> (bool, String) {
     let mut command = lab.host().command(std::path::Path::new(env!("CARGO_BIN_EXE_springline")));
-    command.args(arguments).env("SPRINGLINE_STATE_DIR", lab.state_dir());
+    command.args(arguments).env("SPRINGLINE_STATE_DIR", lab.state_dir()).env("NETCONFPATH", networks(lab));
     let output = command.output().expect("run springline");
     let text = [output.stdout.as_slice(), &output.stderr].map(String::from_utf8_lossy).concat();
     (output.status.success(), text)

@@ -1,0 +1,62 @@
+//! `springline detach`: what was attached by hand, or by whomever, taken away.
+
+use std::io::Write;
+
+use clap::Args;
+
+use super::{attach, check, say};
+use crate::error::{Code, Error, Result};
+use crate::exec::{Engine, Today};
+use crate::front::definition::Definition;
+use crate::front::with_runtime;
+use crate::store::Store;
+
+/// What to detach.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Which attachments: NETWORK/ID/IFNAME, NETWORK/ID, or a container's ID
+    #[arg(required = true)]
+    attachments: Vec<String>,
+    /// How to print: `text`, or `json` for programs
+    #[arg(short, long, default_value = "text", value_parser = ["text", "json"])]
+    output: String,
+}
+
+/// Goes on after errors.
+pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<()> {
+    let (mut done, mut errors) = (Vec::new(), Vec::new());
+    with_runtime(async {
+        let engine = Engine::open(Store::open()?)?;
+        let mut keys = engine.store.attachments()?;
+        // A network's name alone would detach all that are on it: that is `gc`'s business, not a slip's.
+        keys.retain(|key| check::is_named(key, &arguments.attachments));
+        let whole =
+            |key: &crate::model::AttachmentKey| arguments.attachments.iter().any(|name| *name == key.network.as_str());
+        if let Some(key) = keys.iter().find(|key| whole(key) && key.container.as_str() != key.network.as_str()) {
+            return Err(Error::new(Code::InvalidConfig, format!("{} is a network", key.network))
+                .context("nothing was detached")
+                .hint("name containers, or NETWORK/ID"));
+        }
+        for key in keys {
+            let today =
+                Definition::named(&key.network).map_or_else(|_| Today::default(), |network| network.today(&key, ""));
+            match engine.detach(&key, today).await {
+                Ok(_) => done.push(key),
+                Err(error) => errors.push(error.context(format!("detach {key}"))),
+            }
+        }
+        Ok(())
+    })?;
+    if arguments.output == "json" {
+        say(out, format!("{:#}", attach::detached(&done)))?;
+    } else {
+        done.iter().try_for_each(|key| say(out, format!("detached  {key}")))?;
+    }
+    if done.is_empty() && errors.is_empty() {
+        return Err(Error::new(Code::UnknownContainer, arguments.attachments.join(", ")).context("no such attachment"));
+    }
+    let mut errors = errors.into_iter();
+    errors.next().map_or(Ok(()), |first| {
+        Err(errors.fold(first, |first: Error, other| first.hint(format!("{:#}", other.source))))
+    })
+}
