@@ -5,6 +5,8 @@
 
 #[path = "plan/cases.rs"]
 mod cases;
+#[path = "plan/changing.rs"]
+mod changing;
 #[path = "plan/diff.rs"]
 mod diff;
 #[path = "plan/drift.rs"]

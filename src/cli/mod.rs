@@ -1,6 +1,7 @@
 //! The command line, one file a command.
 
 mod attach;
+mod change;
 mod check;
 mod demo;
 mod detach;
@@ -43,6 +44,14 @@ enum Command {
     Attach(attach::Arguments),
     /// Detach what was attached, by whomever
     Detach(detach::Arguments),
+    /// Addresses of an attachment that is in use: give, take, list
+    #[command(subcommand)]
+    Ip(change::Ip),
+    /// Networks that the host routes to an attachment: add, take away, list
+    #[command(subcommand)]
+    Route(change::Route),
+    /// Rates, MTU, isolation and ports of an attachment that is in use
+    Set(change::Set),
     /// Named network namespaces: make, remove, list, run a command in one
     #[command(subcommand)]
     Netns(netns::Command),
@@ -77,6 +86,9 @@ pub fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Attach(arguments) => attach::run(&arguments, &mut out),
         Command::Detach(arguments) => detach::run(&arguments, &mut out),
+        Command::Ip(command) => change::ip(&command, &mut out),
+        Command::Route(command) => change::route(&command, &mut out),
+        Command::Set(arguments) => change::set(&arguments),
         Command::Netns(command) => netns::run(&command, &mut out),
         Command::Demo => demo::run(&mut out),
         Command::Check(arguments) => check::run(&arguments, &mut out),

@@ -141,6 +141,7 @@ impl Adding<'_> {
         let outcome = Outcome { links: first_outcome.links, ..outcome };
         record.steps.extend(second.steps.iter().cloned());
         record.outcome = Some(outcome.clone());
+        record.wanted = Some(Box::new(self.attachment.clone()));
         self.engine.store.write_record(&record)?;
         self.run.run(&second.steps).await?;
         self.engine.store.complete_record(&self.attachment.key)?;
@@ -205,6 +206,8 @@ impl Adding<'_> {
             },
             steps: steps.to_vec(),
             maker: self.maker.clone(),
+            wanted: Some(Box::new(self.attachment.clone())),
+            withdrawn: Vec::new(),
             outcome: None,
             delegation: delegate.map(|delegate| delegate.delegation.clone()),
         }

@@ -13,7 +13,7 @@ pub struct Drift {
     pub record: Record,
     /// The steps whose effect is missing.
     pub missing: Vec<Step>,
-    /// The addresses on the container's link now.
+    /// The addresses on the container's link now, and those that were taken away from it on purpose.
     pub addresses: Vec<ipnet::IpNet>,
     /// Whether the container's namespace is another one than at ADD.
     pub other_netns: bool,
@@ -37,7 +37,7 @@ impl Engine {
             delegate.call("CHECK")?;
         }
         let here = facts.container.addresses.iter().filter(|address| address.link == key.ifname);
-        let addresses = here.map(|address| address.net).collect();
+        let addresses = here.map(|address| address.net).chain(record.withdrawn.iter().copied()).collect();
         Ok(Drift { record, missing, addresses, other_netns })
     }
 }

@@ -94,6 +94,8 @@ impl Engine {
             netns: NetnsIdentity { path: String::new(), cookie: 0 },
             steps,
             maker: Maker::default(),
+            wanted: None,
+            withdrawn: Vec::new(),
             outcome: None,
             delegation,
         })

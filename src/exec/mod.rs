@@ -5,8 +5,10 @@
 //! without the latter.
 
 mod attach;
+mod change;
 mod check;
 mod detach;
+mod edit;
 mod filter;
 mod gc;
 mod observe;
@@ -20,6 +22,7 @@ use std::{fs, io};
 pub use attach::{AttachRequest, ReadDelegated};
 pub use check::Drift;
 pub use detach::Today;
+pub use edit::{AddressRoute, Edit};
 pub use gc::Spared;
 
 use crate::error::{Code, Coded, Error, Result};

@@ -34,7 +34,7 @@ impl Engine {
     }
 
     /// The record of an attachment that is whole, and its namespace, if that is still the same.
-    fn recorded(&self, key: &AttachmentKey) -> Result<(Record, Container)> {
+    pub(super) fn recorded(&self, key: &AttachmentKey) -> Result<(Record, Container)> {
         let record = self.store.record(key)?.ok_or_else(|| {
             Error::new(Code::Drift, "there is no record of it").context(format!("attachment {key} is not known"))
         })?;

@@ -192,9 +192,11 @@ impl<'a> Run<'a> {
             Step::Del(Object::Address(_, address)) => kernel::delete_address(index(&address.link)?, address),
             Step::Add(Object::Route(_, route)) => kernel::add_route(index(&route.link)?, route)?,
             Step::Del(Object::Route(_, route)) => kernel::delete_route(index(&route.link)?, route)?,
+            Step::Set(Setting::Route(_, route)) => kernel::replace_route(index(&route.link)?, route)?,
             Step::Set(Setting::State { link, up, .. }) => kernel::set_state(index(link)?, *up),
             Step::Set(Setting::AddressGeneration { link, on, .. }) => kernel::set_address_generation(index(link)?, *on),
             Step::Set(Setting::Alias { link, alias }) => kernel::set_alias(index(link)?, alias),
+            Step::Set(Setting::Mtu { link, mtu, .. }) => kernel::set_mtu(index(link)?, *mtu),
             Step::Add(Object::Ifb(ifb)) => kernel::create_ifb(ifb),
             Step::Set(Setting::Flags { link, flags, .. }) => kernel::set_flags(index(link)?, *flags),
             Step::Add(Object::Loopback(Family::V4, link)) => kernel::route_loopback(index(link)?),
@@ -240,6 +242,14 @@ impl<'a> Run<'a> {
             Step::Add(Object::Redirect(from, to)) => {
                 let redirected = kernel::redirect(&self.engine.host, self.index(from)?, self.index(to)?).await;
                 redirected.map_err(|error| explain(step, &error))?;
+            }
+            Step::Del(Object::Limit(link, _)) => {
+                let lifted = kernel::unlimit(&self.engine.host, self.index(link)?).await;
+                lifted.or_else(unless_absent).map_err(|error| explain(step, &error))?;
+            }
+            Step::Del(Object::Redirect(link, _)) => {
+                let lifted = kernel::undirect(&self.engine.host, self.index(link)?).await;
+                lifted.or_else(unless_absent).map_err(|error| explain(step, &error))?;
             }
             Step::Del(Object::Bridge(bridge)) => {
                 self.remove(step, &bridge.name, |link| link.is_ours(BridgeLink::ALIAS)).await?;
@@ -337,7 +347,9 @@ fn channel(step: &Step) -> Channel {
         Step::Add(Object::Address(side, _) | Object::Route(side, _))
         | Step::Del(Object::Address(side, _) | Object::Route(side, _))
         | Step::Set(
-            Setting::State { side, .. }
+            Setting::Route(side, _)
+            | Setting::Mtu { side, .. }
+            | Setting::State { side, .. }
             | Setting::AddressGeneration { side, .. }
             | Setting::StrictArp { side, .. }
             | Setting::Flags { side, .. },
@@ -368,6 +380,11 @@ fn created_link(step: &Step) -> Option<&IfName> {
         Step::Add(Object::Ifb(ifb)) => Some(&ifb.name),
         _ => None,
     }
+}
+
+/// What is gone already need not be taken away.
+fn unless_absent(error: KernelError) -> Result<(), KernelError> {
+    if error.is_absent() { Ok(()) } else { Err(error) }
 }
 
 pub(super) fn is_removal(step: &Step) -> bool {

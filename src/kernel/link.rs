@@ -106,6 +106,11 @@ pub(crate) fn set_strict_arp(index: u32) -> Request {
     Request::plain(Message::SetLink(link.build()))
 }
 
+/// Sets a link's MTU in bytes.
+pub(crate) fn set_mtu(index: u32, mtu: u32) -> Request {
+    Request::plain(Message::SetLink(LinkUnspec::new_with_index(index).mtu(mtu).build()))
+}
+
 /// Sets which frames a link takes beside its own.
 pub(crate) fn set_flags(index: u32, flags: plan_model::LinkFlags) -> Request {
     let mut message = LinkUnspec::new_with_index(index).build();

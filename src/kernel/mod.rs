@@ -29,7 +29,7 @@ pub use endpoint::Endpoint;
 pub use link::LinkView;
 pub(crate) use link::{
     create_bridge, create_holder, create_ifb, create_veth, get as get_link, route_loopback, set_address_generation,
-    set_alias, set_flags, set_mac, set_port, set_state, set_strict_arp,
+    set_alias, set_flags, set_mac, set_mtu, set_port, set_state, set_strict_arp,
 };
 pub use listener::listener;
 pub use netns::{Netns, NetnsError};
@@ -38,9 +38,9 @@ pub use remove::remove_link;
 pub use route::{FibAnswer, LOCAL_TABLE};
 pub(crate) use route::{
     add as add_route, add_loopback as add_loopback_route, delete as delete_route,
-    delete_loopback as delete_loopback_route,
+    delete_loopback as delete_loopback_route, replace as replace_route,
 };
-pub use shape::{is_redirected, limit, rate_of, redirect};
+pub use shape::{is_redirected, limit, rate_of, redirect, undirect, unlimit};
 pub use socket::{Answer, KernelError, Request, Socket};
 pub use sysctl::SysctlDir;
 pub use wait::await_ready;

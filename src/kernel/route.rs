@@ -19,6 +19,11 @@ pub(crate) fn add(index: u32, route: &Route) -> Result<Request, KernelError> {
     Ok(Request::create(Message::NewRoute(build(index, route)?)))
 }
 
+/// Puts a route in the place of the one to the same destination with the same metric, at once.
+pub(crate) fn replace(index: u32, route: &Route) -> Result<Request, KernelError> {
+    Ok(Request::replace(Message::NewRoute(build(index, route)?)))
+}
+
 /// Deletes a route.
 pub(crate) fn delete(index: u32, route: &Route) -> Result<Request, KernelError> {
     Ok(Request::plain(Message::DelRoute(build(index, route)?)))

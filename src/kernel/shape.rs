@@ -39,6 +39,20 @@ pub async fn limit(endpoint: &Endpoint, index: u32, rate: &Rate) -> Result<&'sta
     }
 }
 
+/// Takes the limit of a link away: it gets its usual discipline back.
+pub async fn unlimit(endpoint: &Endpoint, index: u32) -> Result<(), KernelError> {
+    let mut message = TcMessage::with_index(link_index(index));
+    message.header.parent = TcHandle::ROOT;
+    endpoint.socket.request(Request::plain(Message::DelQueueDiscipline(message))).await.map(drop)
+}
+
+/// Has what comes in by a link stay where it is.
+pub async fn undirect(endpoint: &Endpoint, index: u32) -> Result<(), KernelError> {
+    let mut message = TcMessage::with_index(link_index(index));
+    (message.header.parent, message.header.handle) = (TcHandle { major: 0xffff, minor: 0xfff1 }, INGRESS);
+    endpoint.socket.request(Request::plain(Message::DelQueueDiscipline(message))).await.map(drop)
+}
+
 /// Has everything that comes in by a link leave by another one.
 pub async fn redirect(endpoint: &Endpoint, from: u32, to: u32) -> Result<(), KernelError> {
     endpoint

@@ -117,7 +117,7 @@ pub struct RingSlot {
 }
 
 /// Everything that is wanted for one attachment, validated: the input of `plan::attach`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attachment {
     /// Who it is.
     pub key: AttachmentKey,

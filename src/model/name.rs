@@ -131,8 +131,22 @@ impl IfName {
 }
 
 /// A template for host-side link names with the placeholders `{hash}`, `{id}` and `{ifname}`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct HostLinkTemplate(String);
+
+impl TryFrom<String> for HostLinkTemplate {
+    type Error = InvalidName;
+    fn try_from(value: String) -> Result<Self, InvalidName> {
+        Self::parse(&value)
+    }
+}
+
+impl From<HostLinkTemplate> for String {
+    fn from(template: HostLinkTemplate) -> Self {
+        template.0
+    }
+}
 
 impl Default for HostLinkTemplate {
     fn default() -> Self {

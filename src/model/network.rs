@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{Addressing, Family, HostLinkTemplate, HostRoutes, IfName, Mac, NetworkName, Rates};
 
 /// A named configuration to which containers are attached.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Network {
     /// Its name; state is kept per network.
     pub name: NetworkName,
@@ -66,7 +66,7 @@ pub struct LinkFlags {
 }
 
 /// What to do about default routes in a container that has some already.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DefaultRoute {
     /// Ours go behind.
     #[default]
@@ -78,7 +78,7 @@ pub enum DefaultRoute {
 }
 
 /// Traffic that leaves the host gets one of the host's addresses as its source.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Masquerade {
     /// Not toward these networks.
     pub except: Vec<IpNet>,
@@ -86,7 +86,7 @@ pub struct Masquerade {
 
 /// Which other containers the containers of a network may exchange packets with. Ports that are mapped are for
 /// everybody all the same.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Isolation {
     /// With none at all, not even of their own network.
     pub ports: bool,
@@ -95,7 +95,7 @@ pub struct Isolation {
 }
 
 /// How a container is connected to its host.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mode {
     /// The host routes to the container; there is no shared layer 2.
     Routed(Gateway),
@@ -104,7 +104,7 @@ pub enum Mode {
 }
 
 /// How a routed container reaches the host: who holds which address to route through.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Gateway {
     /// `169.254.0.1` and `fe80::1` on every host-side veth. The IPv4 address has scope host, so that the host
     /// never picks it as a source address toward the container.
@@ -120,7 +120,7 @@ pub enum Gateway {
 }
 
 /// An interconnecting network: `host` on the host side, `container` on the container side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Interconnect {
     /// The network.
     pub net: IpNet,
@@ -131,7 +131,7 @@ pub struct Interconnect {
 }
 
 /// The bridge of a bridged network.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bridge {
     /// The bridge's name.
     pub name: IfName,
@@ -157,7 +157,7 @@ impl Bridge {
 }
 
 /// The MTU of the container's interface, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mtu {
     /// The uplink's (routed) or the bridge's (bridged).
     Auto,
@@ -166,7 +166,7 @@ pub enum Mtu {
 }
 
 /// A network that the host routes to the container.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoutedNetwork {
     /// The network.
     pub dst: IpNet,
@@ -208,7 +208,7 @@ impl ContainerRoute {
 }
 
 /// Where a network's addresses come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ipam {
     /// Our own lease store.
     BuiltIn {
@@ -229,7 +229,7 @@ pub enum Ipam {
 }
 
 /// A fixed address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FixedAddress {
     /// The address with its prefix length.
     pub net: IpNet,
@@ -238,11 +238,11 @@ pub struct FixedAddress {
 }
 
 /// Ranges from which one address is taken together, in order.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RangeSet(pub Vec<Range>);
 
 /// A range of addresses of one subnet; the meaning of the keys is host-local's.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Range {
     /// The subnet, whose prefix length the addresses get on a bridge.
     pub subnet: IpNet,
@@ -296,7 +296,7 @@ impl Range {
 }
 
 /// What to do about IP forwarding on the host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Forwarding {
     /// Turn on what is needed, without losing a default route learnt from router advertisements.
     Enable,

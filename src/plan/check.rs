@@ -22,6 +22,7 @@ fn is_checked(step: &Step) -> bool {
         Step::Set(setting) => !matches!(
             setting,
             Setting::Flags { .. }
+                | Setting::Mtu { .. }
                 | Setting::AddressGeneration { .. }
                 | Setting::StrictArp { .. }
                 | Setting::Alias { .. }

@@ -258,6 +258,30 @@ impl Facts {
         self.host.links.get(name)
     }
 
+    /// Adds what `other` knows besides.
+    pub fn absorb(&mut self, other: Self) {
+        for (own, more) in [(&mut self.host, other.host), (&mut self.container, other.container)] {
+            for (name, link) in more.links {
+                own.links.entry(name).or_insert(link);
+            }
+            own.addresses.extend(more.addresses);
+            let new: Vec<Route> = more.routes.into_iter().filter(|route| !own.routes.contains(route)).collect();
+            own.routes.extend(new);
+            for (key, value) in more.sysctls {
+                own.sysctls.entry(key).or_insert(value);
+            }
+        }
+        self.records.extend(other.records);
+        self.leases.extend(other.leases);
+        self.users.extend(other.users);
+        self.parts.extend(other.parts);
+        self.chains.extend(other.chains);
+        self.loopback.extend(other.loopback);
+        self.elements.extend(other.elements);
+        self.limits.extend(other.limits);
+        self.redirected.extend(other.redirected);
+    }
+
     /// Who uses a shared object.
     #[must_use]
     pub fn users(&self, shared: &Shared) -> Users {
@@ -326,8 +350,14 @@ impl Facts {
             Setting::Flags { side, link, flags } => {
                 self.namespace(*side).links.get(link).is_some_and(|there| there.flags == *flags)
             }
+            Setting::Mtu { side, link, mtu } => {
+                self.namespace(*side).links.get(link).is_some_and(|there| there.mtu == *mtu)
+            }
             Setting::Port(port) => {
                 self.host_link(&port.link).is_some_and(|there| there.port == (port.isolated, port.hairpin))
+            }
+            Setting::Route(side, route) => {
+                self.namespace(*side).routes.iter().any(|there| route.is(there) && route.src == there.src)
             }
             Setting::Sysctl(sysctl) => self.namespace(sysctl.side).sysctls.get(&sysctl.key) == Some(&sysctl.value),
         }
@@ -350,9 +380,17 @@ impl Facts {
                 let flags = self.namespace(*side).links.get(link)?.flags;
                 Some(Setting::Flags { side: *side, link: link.clone(), flags })
             }
+            Setting::Mtu { side, link, .. } => {
+                let mtu = self.namespace(*side).links.get(link)?.mtu;
+                Some(Setting::Mtu { side: *side, link: link.clone(), mtu })
+            }
             Setting::Port(port) => {
                 let (isolated, hairpin) = self.host_link(&port.link)?.port;
                 Some(Setting::Port(super::Port { link: port.link.clone(), isolated, hairpin }))
+            }
+            Setting::Route(side, route) => {
+                let there = self.namespace(*side).routes.iter().find(|there| there.collides(route))?;
+                Some(Setting::Route(*side, there.clone()))
             }
             Setting::Sysctl(sysctl) => {
                 let value = self.namespace(sysctl.side).sysctls.get(&sysctl.key)?.clone();
@@ -434,10 +472,7 @@ impl Facts {
             }
             Object::Bridge(bridge) => self.drop_host_link(&bridge.name),
             Object::Holder(holder) => self.host.drop_link(&holder.name),
-            Object::Address(side, address) => {
-                let there = &mut self.namespace_mut(*side).addresses;
-                there.retain(|other| (&other.link, other.net) != (&address.link, address.net));
-            }
+            Object::Address(side, address) => self.namespace_mut(*side).drop_address(address),
             Object::Route(side, route) => self.namespace_mut(*side).routes.retain(|there| !route.is(there)),
             Object::Part(part) => drop(self.parts.remove(part)),
             Object::Chain(NetworkChain { name, .. }) => drop(self.chains.remove(name)),
@@ -483,10 +518,20 @@ impl Facts {
                     link.flags = *flags;
                 }
             }
+            Setting::Mtu { side, link, mtu } => {
+                if let Some(link) = self.namespace_mut(*side).links.get_mut(link) {
+                    link.mtu = *mtu;
+                }
+            }
             Setting::Port(port) => {
                 if let Some(link) = self.host.links.get_mut(&port.link) {
                     link.port = (port.isolated, port.hairpin);
                 }
+            }
+            Setting::Route(side, route) => {
+                let routes = &mut self.namespace_mut(*side).routes;
+                routes.retain(|there| !there.collides(route));
+                routes.push(route.clone());
             }
             Setting::Sysctl(sysctl) => {
                 self.namespace_mut(sysctl.side).sysctls.insert(sysctl.key.clone(), sysctl.value.clone());
@@ -502,6 +547,20 @@ pub fn localnet_key(link: &IfName) -> String {
 }
 
 impl Namespace {
+    /// An address takes with it the routes that have it for their source (`fib_sync_down_addr()`), and the last IPv4 one
+    /// of a link all IPv4 routes of that link (`fib_disable_ip()`, `net/ipv4/fib_frontend.c`).
+    fn drop_address(&mut self, address: &LinkAddress) {
+        self.addresses.retain(|other| (&other.link, other.net) != (&address.link, address.net));
+        let (link, own) = (&address.link, address.net.addr());
+        let is_v4 = |net: IpNet| net.addr().is_ipv4();
+        let was_last =
+            is_v4(address.net) && !self.addresses.iter().any(|there| there.link == *link && is_v4(there.net));
+        self.routes.retain(|route| {
+            let without_addresses = was_last && route.link == *link && is_v4(route.dst);
+            !without_addresses && route.src != Some(own)
+        });
+    }
+
     /// A link takes its addresses, routes and sysctls with it.
     fn drop_link(&mut self, name: &IfName) {
         self.links.remove(name);

@@ -3,6 +3,7 @@
 //! ```text
 //! attach(&Attachment, &Facts) ──▶ Plan = Vec<Step>     what is missing, in an order that is safe at every point
 //! detach(&Record, &Facts)     ──▶ Vec<Step>            the inverses of what record and facts show to be ours
+//! change(&Record, &Attachment, &Facts) ──▶ Change       from what is recorded to what is wanted now, adding before deleting
 //! drift(&Record, &Facts)      ──▶ Vec<Step>            the recorded steps that do not hold any more
 //! undo(done, before, now)     ──▶ Vec<Step>            the way back from a failure half way
 //! ```
@@ -13,6 +14,7 @@
 mod attach;
 mod bridged;
 mod builder;
+mod change;
 mod check;
 mod conflict;
 mod container;
@@ -28,6 +30,7 @@ mod step;
 mod undo;
 
 pub use attach::attach;
+pub use change::{Change, change, change_back};
 pub use check::drift;
 pub use conflict::{routed_prefixes, wanted_prefixes};
 pub use container::asked_sysctls;

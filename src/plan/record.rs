@@ -4,10 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use super::facts::Sibling;
 use super::ruleset::{Field, GuardedLink, Set};
 use super::step::{Object, Step};
-use crate::model::{AttachmentKey, Maker, Outcome};
+use crate::model::{Attachment, AttachmentKey, Maker, Outcome};
 
 /// The record of one attachment: `attachments/<network>/<container>/<ifname>.json` below the state directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +29,12 @@ pub struct Record {
     /// By whom it was made.
     #[serde(default)]
     pub maker: Maker,
+    /// What is wanted for it, from which changes to it start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wanted: Option<Box<Attachment>>,
+    /// Addresses that ADD reported and that were taken away on purpose since: no CHECK shall miss them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withdrawn: Vec<IpNet>,
     /// What ADD reports when it succeeds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,

@@ -191,10 +191,12 @@ fn show_setting(f: &mut fmt::Formatter<'_>, setting: &Setting) -> fmt::Result {
             let (promisc, allmulti) = (on_off(flags.promisc), on_off(flags.allmulti));
             write!(f, "{}ip link set dev {link} promisc {promisc} allmulticast {allmulti}", prefix(*side))
         }
+        Setting::Mtu { side, link, mtu } => write!(f, "{}ip link set dev {link} mtu {mtu}", prefix(*side)),
         Setting::Port(port) => {
             let (isolated, hairpin) = (on_off(port.isolated), on_off(port.hairpin));
             write!(f, "bridge link set dev {} isolated {isolated} hairpin {hairpin}", port.link)
         }
+        Setting::Route(side, route) => write!(f, "{}ip route replace {route}", prefix(*side)),
         Setting::Sysctl(sysctl) => write!(f, "{}sysctl -w net/{}={}", prefix(sysctl.side), sysctl.key, sysctl.value),
     }
 }

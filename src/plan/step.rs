@@ -177,8 +177,20 @@ pub enum Setting {
         /// The flags.
         flags: LinkFlags,
     },
+    /// A link's MTU in bytes.
+    Mtu {
+        /// Where.
+        side: Side,
+        /// The link.
+        link: IfName,
+        /// In bytes.
+        mtu: u32,
+    },
     /// Flags of a bridge port.
     Port(Port),
+    /// Next hop, source and the like of a route that is there: same destination, table and metric. One message
+    /// (`NLM_F_REPLACE`), so at no time is there none.
+    Route(Side, Route),
     /// A value below `/proc/sys/net`.
     Sysctl(Sysctl),
 }
@@ -418,9 +430,11 @@ impl Step {
                 Setting::State { side, link, .. }
                 | Setting::AddressGeneration { side, link, .. }
                 | Setting::Flags { side, link, .. }
+                | Setting::Mtu { side, link, .. }
                 | Setting::StrictArp { side, link } => Some((*side, link.as_str())),
                 Setting::Alias { link, .. } => Some((Side::Host, link.as_str())),
                 Setting::Port(port) => Some((Side::Host, port.link.as_str())),
+                Setting::Route(side, route) => Some((*side, route.link.as_str())),
                 Setting::Sysctl(sysctl) => sysctl.link().map(|link| (sysctl.side, link)),
             },
             Self::Await(_) | Self::Forget(_) => None,

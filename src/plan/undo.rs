@@ -98,13 +98,12 @@ fn inverses(key: &AttachmentKey, step: &Step, before: Option<&Facts>, now: &Fact
             Object::Route(Side::Container, _) => before.map(|_| Step::Del(object.clone())).into_iter().collect(),
         },
         Step::Set(setting) => before.and_then(|before| before.current(setting)).map(Step::Set).into_iter().collect(),
-        // A route of the container's that had to make room.
-        Step::Del(Object::Route(..)) => {
-            let Step::Del(object) = step else { return Vec::new() };
+        // What had to make room, or was not wanted any more.
+        Step::Del(object) => {
             let was_there = before.is_some_and(|before| before.has(object));
             was_there.then(|| Step::Add(object.clone())).into_iter().collect()
         }
-        Step::Del(_) | Step::Await(_) | Step::Announce(..) | Step::Forget(_) => Vec::new(),
+        Step::Await(_) | Step::Announce(..) | Step::Forget(_) => Vec::new(),
     }
 }
 

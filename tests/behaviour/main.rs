@@ -15,6 +15,7 @@ mod announcing;
 mod asking;
 mod barriers;
 mod bridges;
+mod changed;
 mod collected;
 mod conflicts;
 mod drifted;

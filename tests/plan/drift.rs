@@ -1,7 +1,8 @@
 //! CHECK: what is missing is named, and nothing else.
 
+use ipnet::IpNet;
 use proptest::prelude::*;
-use springline::plan::{self, Object, Setting, Side, Step, Sysctl};
+use springline::plan::{self, Facts, Object, Setting, Side, Step, Sysctl};
 
 use crate::given::{given, thousand};
 use crate::world::{after, record};
@@ -22,7 +23,10 @@ proptest! {
         for step in given.steps.iter().filter(|step| is_looked_at(step)) {
             let Step::Add(object) = step else { continue };
             let facts = after(&now, given.key(), [&Step::Del(object.clone())]);
-            let gone = given.steps.iter().filter(|other| *other == step || stands_on(other, object));
+            let gone = given
+                .steps
+                .iter()
+                .filter(|other| *other == step || stands_on(other, object) || goes_with_address(other, object, &now));
             let expected: Vec<Step> = gone.filter(|step| is_looked_at(step)).cloned().collect();
             prop_assert_eq!(plan::drift(&record, &facts), expected, "without {}", step);
         }
@@ -80,6 +84,18 @@ fn stands_on(step: &Step, object: &Object) -> bool {
     step.link().is_some_and(|link| gone.contains(&link))
 }
 
+/// Whether the step is a route that the kernel takes away with the address: it has it for its source, or the address is
+/// the last IPv4 one of its link.
+fn goes_with_address(step: &Step, object: &Object, now: &Facts) -> bool {
+    let (Step::Add(Object::Route(side, route)), Object::Address(there, address)) = (step, object) else { return false };
+    let is_v4 = |net: IpNet| net.addr().is_ipv4();
+    let all = now.namespace(*side).addresses.iter();
+    let on_link = all.filter(|other| other.link == address.link && is_v4(other.net)).count();
+    let was_last = is_v4(address.net) && on_link == 1;
+    side == there
+        && (route.src == Some(address.net.addr()) || was_last && route.link == address.link && is_v4(route.dst))
+}
+
 /// The setting with another value.
 fn turned(setting: &Setting) -> Setting {
     let mut turned = setting.clone();
@@ -90,6 +106,8 @@ fn turned(setting: &Setting) -> Setting {
         Setting::AddressGeneration { .. }
         | Setting::StrictArp { .. }
         | Setting::Alias { .. }
+        | Setting::Route(..)
+        | Setting::Mtu { .. }
         | Setting::Flags { .. } => {
             unreachable!("not looked at")
         }

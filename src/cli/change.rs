@@ -1,0 +1,324 @@
+//! `springline ip`, `route` and `set`: an attachment changed while it is in use.
+
+use std::io::Write;
+use std::net::IpAddr;
+
+use clap::{Args, Subcommand, ValueEnum};
+use ipnet::IpNet;
+use serde_json::{Value, json};
+
+use super::say;
+use crate::error::{Code, Coded, Error, Result};
+use crate::exec::{AddressRoute, Edit, Engine};
+use crate::front::with_runtime;
+use crate::model::{
+    Addressing, Attachment, AttachmentKey, Family, Isolation, Mtu, PortMap, Rate, RoutedNetwork, parse_address,
+    parse_network, single,
+};
+use crate::store::Store;
+
+/// Which attachment.
+#[derive(Debug, Args)]
+pub(super) struct Which {
+    /// The container's id, or NETWORK/ID
+    container: String,
+    /// The interface's name inside
+    ifname: String,
+}
+
+/// Addresses of a container.
+#[derive(Debug, Subcommand)]
+pub(super) enum Ip {
+    /// Give the interface another address
+    ///
+    /// On a routed network the host routes it there, too, unless a network that is routed there contains it. It is
+    /// refused if it is somebody else's.
+    Add {
+        #[command(flatten)]
+        which: Which,
+        /// The address, with or without prefix length
+        address: String,
+        /// Have the host route this network, which contains the address, instead of the address alone
+        #[arg(long, value_name = "NET", conflicts_with = "no_route")]
+        route_as: Option<String>,
+        /// No route for it: a network that is routed there already must contain it
+        #[arg(long)]
+        no_route: bool,
+        /// The next hop of its route, inside the container
+        #[arg(long, value_name = "ADDRESS", conflicts_with = "no_route")]
+        via: Option<IpAddr>,
+    },
+    /// Take an address away from the interface, and its route with it
+    Del {
+        #[command(flatten)]
+        which: Which,
+        /// The address; `all` for all of them
+        address: String,
+        /// Have the host go on routing it there
+        #[arg(long)]
+        keep_route: bool,
+    },
+    /// List the addresses: version, address, and by which network the host routes it
+    Ls {
+        #[command(flatten)]
+        which: Which,
+        /// How to print: `text`, or `json` for programs
+        #[arg(short, long, default_value = "text", value_parser = ["text", "json"])]
+        output: String,
+    },
+}
+
+/// Networks that the host routes to a container.
+#[derive(Debug, Subcommand)]
+pub(super) enum Route {
+    /// Have the host route another network to the container
+    Add {
+        #[command(flatten)]
+        which: Which,
+        /// The network
+        network: String,
+        /// The next hop, inside the container; its own address unless given
+        #[arg(long, value_name = "ADDRESS")]
+        via: Option<IpAddr>,
+    },
+    /// Not any more; addresses of the container's inside of it get routes of their own
+    Del {
+        #[command(flatten)]
+        which: Which,
+        /// The network
+        network: String,
+    },
+    /// List what is routed there: networks, and addresses that none of them contains
+    Ls {
+        #[command(flatten)]
+        which: Which,
+        /// How to print: `text`, or `json` for programs
+        #[arg(short, long, default_value = "text", value_parser = ["text", "json"])]
+        output: String,
+    },
+}
+
+/// Other settings of an attachment. Those that are not given stay.
+#[derive(Debug, Args)]
+pub(super) struct Set {
+    #[command(flatten)]
+    which: Which,
+    /// What it may receive: bits a second, with k, M or G; `none` lifts the limit
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    ingress_rate: Option<Limit>,
+    /// What it may send: bits a second, with k, M or G; `none` lifts the limit
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    egress_rate: Option<Limit>,
+    /// MTU of both ends in bytes, or `auto`
+    #[arg(long, value_parser = mtu)]
+    mtu: Option<Mtu>,
+    /// Which other containers it reaches; repeatable
+    #[arg(long)]
+    isolation: Vec<Word>,
+    /// Ports of the host that shall lead to it: [ADDRESS:]PORT[-PORT]:PORT[-PORT][/PROTOCOL]; repeatable
+    #[arg(short, long, value_name = "PORTS")]
+    port: Vec<String>,
+    /// Ports that shall not any more; repeatable
+    #[arg(long, value_name = "PORTS")]
+    no_port: Vec<String>,
+}
+
+/// A limit, or none.
+#[derive(Debug, Clone)]
+struct Limit(Option<Rate>);
+
+/// A kind of isolation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Word {
+    /// All of them
+    None,
+    /// None at all
+    Ports,
+    /// Those of its own network
+    Network,
+}
+
+pub(super) fn ip(command: &Ip, out: &mut impl Write) -> Result<()> {
+    match command {
+        Ip::Add { which, address, route_as, no_route, via } => {
+            let net = parse_address(address).coded(Code::InvalidConfig, || "address")?;
+            let network =
+                route_as.as_deref().map(|text| parse_network(text).coded(Code::InvalidConfig, || "--route-as"));
+            let route = match (network.transpose()?, via) {
+                _ if *no_route => AddressRoute::Covered,
+                (None, None) => AddressRoute::Own,
+                (network, via) => {
+                    AddressRoute::As(RoutedNetwork { dst: network.unwrap_or(single(net.addr())), via: *via })
+                }
+            };
+            which.edit(&|_| vec![Edit::AddAddress(net, route.clone())])
+        }
+        Ip::Del { which, address, keep_route } => {
+            let del = |address| Edit::DelAddress { address, keep_route: *keep_route };
+            if address == "all" {
+                return which.edit(&|wanted| wanted.addresses.iter().map(|there| del(there.net.addr())).collect());
+            }
+            let net = parse_address(address).coded(Code::InvalidConfig, || "address")?;
+            which.edit(&|_| vec![del(net.addr())])
+        }
+        Ip::Ls { which, output } => {
+            let wanted = which.wanted()?;
+            let rows = wanted.addresses.iter().map(|address| {
+                [version(address.net), address_of(&wanted, address.net), routed_as(&wanted, address.net)]
+            });
+            print_table(out, output, ["version", "address", "routed"], rows.collect())
+        }
+    }
+}
+
+pub(super) fn route(command: &Route, out: &mut impl Write) -> Result<()> {
+    match command {
+        Route::Add { which, network, via } => {
+            let dst = parse_network(network).coded(Code::InvalidConfig, || "network")?;
+            which.edit(&|_| vec![Edit::AddRoute(RoutedNetwork { dst, via: *via })])
+        }
+        Route::Del { which, network } => {
+            let dst = parse_network(network).coded(Code::InvalidConfig, || "network")?;
+            which.edit(&|_| vec![Edit::DelRoute(dst)])
+        }
+        Route::Ls { which, output } => {
+            let wanted = which.wanted()?;
+            let networks = wanted.network.routes.iter().map(|route| {
+                [version(route.dst), route.dst.to_string(), route.via.map(|via| via.to_string()).unwrap_or_default()]
+            });
+            let own = wanted.addresses.iter().map(|address| single(address.net.addr()));
+            let own = own.filter(|net| routed_as(&wanted, *net) == net.to_string());
+            let own = own.map(|net| [version(net), net.to_string(), String::new()]);
+            print_table(out, output, ["version", "network", "via"], networks.chain(own).collect())
+        }
+    }
+}
+
+pub(super) fn set(arguments: &Set) -> Result<()> {
+    let ports = |texts: &[String]| -> Result<Vec<PortMap>> {
+        let maps = texts.iter().map(|text| PortMap::parse_several(text)).collect::<Result<Vec<_>>>()?;
+        Ok(maps.concat())
+    };
+    let (more, fewer) = (ports(&arguments.port)?, ports(&arguments.no_port)?);
+    let has = |word| arguments.isolation.contains(&word);
+    let isolation = Isolation { ports: has(Word::Ports), network: has(Word::Network) };
+    let edits: Vec<Edit> = [
+        arguments.ingress_rate.clone().map(|limit| Edit::Received(limit.0)),
+        arguments.egress_rate.clone().map(|limit| Edit::Sent(limit.0)),
+        arguments.mtu.map(Edit::Mtu),
+        (!arguments.isolation.is_empty()).then_some(Edit::Isolation(isolation)),
+        (!fewer.is_empty()).then_some(Edit::DelPorts(fewer)),
+        (!more.is_empty()).then_some(Edit::AddPorts(more)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if edits.is_empty() {
+        return Err(Error::new(Code::InvalidConfig, "no setting is given").hint("springline set --help lists them"));
+    }
+    arguments.which.edit(&|_| edits.clone())
+}
+
+impl Which {
+    /// The one attachment that is meant.
+    fn key(&self, engine: &Engine) -> Result<AttachmentKey> {
+        let (network, id) = match self.container.split_once('/') {
+            Some((network, id)) => (Some(network), id),
+            None => (None, self.container.as_str()),
+        };
+        let all = engine.store.attachments()?;
+        let own = || all.iter().filter(|key| key.container.as_str() == id);
+        let meant = own().filter(|key| {
+            key.ifname.as_str() == self.ifname && network.is_none_or(|network| network == key.network.as_str())
+        });
+        let names = |keys: &[&AttachmentKey]| keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let error = match meant.collect::<Vec<_>>().as_slice() {
+            [key] => return Ok((*key).clone()),
+            [] => {
+                Error::new(Code::UnknownContainer, format!("of {id} there are [{}]", names(&own().collect::<Vec<_>>())))
+            }
+            several => Error::new(Code::InvalidConfig, format!("there are {}", names(several))).hint("say NETWORK/ID"),
+        };
+        Err(error.context(format!("no attachment {} {}", self.container, self.ifname)))
+    }
+
+    fn edit(&self, edits: &dyn Fn(&Attachment) -> Vec<Edit>) -> Result<()> {
+        with_runtime(async {
+            let engine = Engine::open(Store::open()?)?;
+            let key = self.key(&engine)?;
+            let edits = edits(&engine.wanted(&key)?.0);
+            Box::pin(engine.edit(&key, &edits)).await.map(drop)
+        })
+    }
+
+    fn wanted(&self) -> Result<Box<Attachment>> {
+        with_runtime(async {
+            let engine = Engine::open(Store::open()?)?;
+            Ok(engine.wanted(&self.key(&engine)?)?.0)
+        })
+    }
+}
+
+fn version(net: IpNet) -> String {
+    if net.family() == Family::V4 { "4".to_owned() } else { "6".to_owned() }
+}
+
+/// The address as the interface holds it: alone where it is routed there.
+fn address_of(wanted: &Attachment, net: IpNet) -> String {
+    let is_routed = matches!(wanted.network.mode, crate::model::Mode::Routed(_));
+    if is_routed { single(net.addr()).to_string() } else { net.to_string() }
+}
+
+fn routed_as(wanted: &Attachment, net: IpNet) -> String {
+    if matches!(wanted.network.mode, crate::model::Mode::Bridged(_)) {
+        return String::new();
+    }
+    let covering = wanted.network.routes.iter().find(|route| route.dst.contains(&net.addr()));
+    covering.map_or(single(net.addr()), |route| route.dst).to_string()
+}
+
+/// Rows under names, or as a list of objects.
+fn print_table(out: &mut impl Write, output: &str, names: [&str; 3], rows: Vec<[String; 3]>) -> Result<()> {
+    if output == "json" {
+        let object = |row: &[String; 3]| -> Value {
+            names.iter().zip(row).map(|(name, cell)| ((*name).to_owned(), json!(cell))).collect()
+        };
+        return say(out, format!("{:#}", Value::Array(rows.iter().map(object).collect())));
+    }
+    let heads = names.map(str::to_uppercase);
+    let rows: Vec<[String; 3]> = [heads].into_iter().chain(rows).collect();
+    let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
+    let widths = [width(0), width(1)];
+    rows.iter().try_for_each(|[first, second, third]| {
+        let line = format!("{first:<0$}  {second:<1$}  {third}", widths[0], widths[1]);
+        say(out, line.trim_end())
+    })
+}
+
+/// `10M`, `1.5G`, `64000`, `none`.
+fn rate(text: &str) -> Result<Limit, String> {
+    if text == "none" {
+        return Ok(Limit(None));
+    }
+    let wrong = || format!("{text:?} is no rate: it looks like 10M, 1.5G or 64000 (bits a second), or is \"none\"");
+    let (number, unit) = match text.char_indices().last().ok_or_else(wrong)? {
+        (at, 'k' | 'K') => (&text[..at], 1e3),
+        (at, 'm' | 'M') => (&text[..at], 1e6),
+        (at, 'g' | 'G') => (&text[..at], 1e9),
+        _ => (text, 1.0),
+    };
+    let bits = number.parse::<f64>().map_err(|_| wrong())? * unit;
+    if !(8000.0..1e15).contains(&bits) {
+        return Err(format!("{text} is less than 8000 bits a second, or more than any link carries"));
+    }
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // within 8000..1e15
+    Ok(Limit(Some(Rate { bits: bits as u64, burst_bits: None })))
+}
+
+fn mtu(text: &str) -> Result<Mtu, String> {
+    match text.parse::<u32>() {
+        _ if text == "auto" => Ok(Mtu::Auto),
+        Ok(mtu @ 68..=65535) => Ok(Mtu::Fixed(mtu)),
+        _ => Err(format!("{text:?} is neither \"auto\" nor a number of bytes from 68 to 65535")),
+    }
+}
