@@ -7,7 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
-use super::say;
+use super::{say, table};
 use crate::error::{Code, Coded, Error, Result};
 use crate::exec::{AddressRoute, Edit, Engine};
 use crate::front::with_runtime;
@@ -285,14 +285,8 @@ fn print_table(out: &mut impl Write, output: &str, names: [&str; 3], rows: Vec<[
         };
         return say(out, format!("{:#}", Value::Array(rows.iter().map(object).collect())));
     }
-    let heads = names.map(str::to_uppercase);
-    let rows: Vec<[String; 3]> = [heads].into_iter().chain(rows).collect();
-    let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
-    let widths = [width(0), width(1)];
-    rows.iter().try_for_each(|[first, second, third]| {
-        let line = format!("{first:<0$}  {second:<1$}  {third}", widths[0], widths[1]);
-        say(out, line.trim_end())
-    })
+    let rows: Vec<Vec<String>> = rows.into_iter().map(Vec::from).collect();
+    table::print(out, &names, &rows)
 }
 
 /// `10M`, `1.5G`, `64000`, `none`.

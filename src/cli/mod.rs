@@ -8,8 +8,10 @@ mod detach;
 mod gc;
 mod hook;
 mod interfaces;
+mod list;
 mod netns;
 mod schema;
+mod table;
 mod world;
 
 use std::io::{self, Write};
@@ -44,6 +46,10 @@ enum Command {
     Attach(attach::Arguments),
     /// Detach what was attached, by whomever
     Detach(detach::Arguments),
+    /// List the attachments: what is plugged where, by whom, and whether it is as recorded
+    Ls(list::Arguments),
+    /// Show all that is known of attachments
+    Inspect(list::Arguments),
     /// Addresses of an attachment that is in use: give, take, list
     #[command(subcommand)]
     Ip(change::Ip),
@@ -86,6 +92,8 @@ pub fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Attach(arguments) => attach::run(&arguments, &mut out),
         Command::Detach(arguments) => detach::run(&arguments, &mut out),
+        Command::Ls(arguments) => list::ls(&arguments, &mut out),
+        Command::Inspect(arguments) => list::inspect(&arguments, &mut out),
         Command::Ip(command) => change::ip(&command, &mut out),
         Command::Route(command) => change::route(&command, &mut out),
         Command::Set(arguments) => change::set(&arguments),

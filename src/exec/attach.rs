@@ -1,5 +1,7 @@
 //! ADD: observe, choose addresses, plan, run; or undo.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use super::run::Run;
 use super::{Container, Engine, Today};
 use crate::error::{Code, Error, Result};
@@ -206,6 +208,7 @@ impl Adding<'_> {
             },
             steps: steps.to_vec(),
             maker: self.maker.clone(),
+            made_at: seconds_since_1970(),
             wanted: Some(Box::new(self.attachment.clone())),
             withdrawn: Vec::new(),
             outcome: None,
@@ -246,9 +249,14 @@ impl Adding<'_> {
     }
 }
 
+fn seconds_since_1970() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
 impl Engine {
     /// Whether the namespace of a record is provably alive: its path still leads to it.
-    pub(super) fn is_alive(&self, record: &Record) -> bool {
+    #[must_use]
+    pub fn is_alive(&self, record: &Record) -> bool {
         if record.boot != self.store.boot() {
             return false;
         }

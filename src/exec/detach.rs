@@ -94,6 +94,7 @@ impl Engine {
             netns: NetnsIdentity { path: String::new(), cookie: 0 },
             steps,
             maker: Maker::default(),
+            made_at: 0,
             wanted: None,
             withdrawn: Vec::new(),
             outcome: None,

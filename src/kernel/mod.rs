@@ -6,6 +6,7 @@
 
 mod address;
 mod conntrack;
+mod counter;
 mod dump;
 mod endpoint;
 mod link;
@@ -25,6 +26,7 @@ mod wait;
 
 pub(crate) use address::{add as add_address, delete as delete_address};
 pub use conntrack::{Connection, Conntrack};
+pub use counter::Counters;
 pub use endpoint::Endpoint;
 pub use link::LinkView;
 pub(crate) use link::{

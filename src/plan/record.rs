@@ -29,6 +29,9 @@ pub struct Record {
     /// By whom it was made.
     #[serde(default)]
     pub maker: Maker,
+    /// When, in seconds since 1970; 0 if that is not known.
+    #[serde(default)]
+    pub made_at: u64,
     /// What is wanted for it, from which changes to it start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wanted: Option<Box<Attachment>>,

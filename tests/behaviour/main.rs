@@ -25,6 +25,7 @@ mod hooked;
 mod isolated;
 mod leases;
 mod limited;
+mod listed;
 mod manual;
 mod mapped;
 mod marks;

@@ -104,6 +104,7 @@ pub(crate) fn record(plan: &Plan) -> Record {
         netns: NetnsIdentity { path: "/run/netns/c1".to_owned(), cookie: 1 },
         steps: plan.steps.clone(),
         maker: Maker::default(),
+        made_at: 0,
         wanted: None,
         withdrawn: Vec::new(),
         outcome: None,

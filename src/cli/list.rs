@@ -1,0 +1,257 @@
+//! `springline ls` and `inspect`: what is plugged where, by whom, and whether it is as it should be.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{check, say, table};
+use crate::error::{Code, Coded, Error, Result};
+use crate::exec::Engine;
+use crate::front::with_runtime;
+use crate::kernel::Counters;
+use crate::model::{AttachmentKey, Rate};
+use crate::plan::{Record, Step};
+use crate::store::Store;
+
+/// What to list.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Which attachments: NETWORK, NETWORK/ID or NETWORK/ID/IFNAME, or a container's ID; all of them if none is named
+    attachments: Vec<String>,
+    /// How to print: `text`, or `json` for programs
+    #[arg(short, long, default_value = "text", value_parser = ["text", "json"])]
+    output: String,
+}
+
+/// How an attachment is.
+enum State {
+    /// As recorded.
+    Ok,
+    /// These steps do not hold.
+    Drifted(Vec<Step>),
+    /// Its namespace is gone.
+    Orphaned,
+    /// Its record cannot be read, or the look at it failed.
+    Unknown(String),
+}
+
+/// One attachment, looked at.
+struct Entry {
+    key: AttachmentKey,
+    record: Option<Record>,
+    state: State,
+    counters: Option<Counters>,
+}
+
+pub(super) fn ls(arguments: &Arguments, out: &mut impl Write) -> Result<()> {
+    let entries = entries(&arguments.attachments)?;
+    if arguments.output == "json" {
+        let list = entries.iter().map(Entry::to_json).collect();
+        return say(out, format!("{:#}", Value::Array(list)));
+    }
+    let rows = entries.iter().map(Entry::row).collect::<Vec<_>>();
+    let heads = ["network", "container", "interface", "host", "addresses", "ports", "age", "by", "state"];
+    table::print(out, &heads, &rows)
+}
+
+pub(super) fn inspect(arguments: &Arguments, out: &mut impl Write) -> Result<()> {
+    let entries = entries(&arguments.attachments)?;
+    if entries.is_empty() {
+        let what = if arguments.attachments.is_empty() { "there is none" } else { "no such attachment" };
+        return Err(Error::new(Code::UnknownContainer, arguments.attachments.join(", ")).context(what));
+    }
+    if arguments.output == "json" {
+        let list = entries.iter().map(Entry::to_json).collect();
+        return say(out, format!("{:#}", Value::Array(list)));
+    }
+    entries.iter().try_for_each(|entry| entry.show(out))
+}
+
+fn entries(names: &[String]) -> Result<Vec<Entry>> {
+    with_runtime(async {
+        let engine = Engine::open(Store::open()?)?;
+        let counters = engine.host.counters().await.coded(Code::Kernel, || "read the counters of the links")?;
+        let mut entries = Vec::new();
+        for key in engine.store.attachments()?.into_iter().filter(|key| check::is_named(key, names)) {
+            entries.push(Box::pin(entry(&engine, key, &counters)).await);
+        }
+        Ok(entries)
+    })
+}
+
+async fn entry(engine: &Engine, key: AttachmentKey, counters: &BTreeMap<String, Counters>) -> Entry {
+    let record = engine.store.record(&key);
+    let state = match &record {
+        Err(error) => State::Unknown(error.to_string()),
+        Ok(Some(record)) if !engine.is_alive(record) => State::Orphaned,
+        Ok(_) => match engine.inspect(&key).await {
+            Ok(missing) if missing.is_empty() => State::Ok,
+            Ok(missing) => State::Drifted(missing),
+            Err(error) => State::Unknown(error.to_string()),
+        },
+    };
+    let record = record.ok().flatten();
+    let link = record.as_ref().and_then(host_link);
+    // What the host's end receives, the container has sent.
+    let turned = |seen: &Counters| Counters {
+        received_bytes: seen.sent_bytes,
+        received_packets: seen.sent_packets,
+        sent_bytes: seen.received_bytes,
+        sent_packets: seen.received_packets,
+    };
+    let counters = link.and_then(|link| counters.get(&link)).map(turned);
+    Entry { key, record, state, counters }
+}
+
+/// The host's end of the pair.
+fn host_link(record: &Record) -> Option<String> {
+    Some(record.wanted.as_ref()?.host_link.to_string())
+}
+
+impl Entry {
+    fn addresses(&self) -> Vec<String> {
+        let outcome = self.record.as_ref().and_then(|record| record.outcome.as_ref());
+        outcome.into_iter().flat_map(|outcome| &outcome.addresses).map(|address| address.net.to_string()).collect()
+    }
+
+    fn routes(&self) -> Vec<String> {
+        let wanted = self.record.iter().filter_map(|record| record.wanted.as_ref());
+        let routes = wanted.flat_map(|wanted| &wanted.network.routes);
+        routes
+            .map(|route| route.via.map_or_else(|| route.dst.to_string(), |via| format!("{} via {via}", route.dst)))
+            .collect()
+    }
+
+    fn ports(&self) -> Vec<String> {
+        let wanted = self.record.iter().filter_map(|record| record.wanted.as_ref());
+        wanted.flat_map(|wanted| &wanted.ports).map(|map| format!("{map}→{}", map.container_port)).collect()
+    }
+
+    fn rates(&self) -> [Option<&Rate>; 2] {
+        let rates = self.record.as_ref().and_then(|record| record.wanted.as_ref()).map(|wanted| &wanted.rates);
+        [rates.and_then(|rates| rates.received.as_ref()), rates.and_then(|rates| rates.sent.as_ref())]
+    }
+
+    fn age(&self) -> Option<u64> {
+        let made_at = self.record.as_ref().map(|record| record.made_at).filter(|at| *at != 0)?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+        now.as_secs().checked_sub(made_at)
+    }
+
+    fn host(&self) -> String {
+        self.record.as_ref().and_then(host_link).unwrap_or_default()
+    }
+
+    fn maker(&self) -> &'static str {
+        self.record.as_ref().map_or("", |record| record.maker.face.as_str())
+    }
+
+    fn row(&self) -> Vec<String> {
+        vec![
+            self.key.network.to_string(),
+            table::shortened(self.key.container.as_str(), 20),
+            self.key.ifname.to_string(),
+            self.host(),
+            self.addresses().join(" "),
+            self.ports().join(" "),
+            self.age().map(age).unwrap_or_default(),
+            self.maker().to_owned(),
+            self.state.word().to_owned(),
+        ]
+    }
+
+    fn show(&self, out: &mut impl Write) -> Result<()> {
+        say(out, format!("{}  {}", self.key, self.state.word()))?;
+        let rates = self.rates().map(|rate| rate.map_or_else(|| "unlimited".to_owned(), |rate| bits(rate.bits)));
+        let counters = self.counters.map(|counters| {
+            let Counters { received_bytes, received_packets, sent_bytes, sent_packets } = counters;
+            format!(
+                "received {received_bytes} bytes in {received_packets} packets, sent {sent_bytes} in {sent_packets}"
+            )
+        });
+        let record = self.record.as_ref();
+        let maker = record.map(|record| record.maker.to_string()).unwrap_or_default();
+        let lines = [
+            (
+                "made by",
+                format!("{maker}{}", self.age().map(|seconds| format!(", {} ago", age(seconds))).unwrap_or_default()),
+            ),
+            ("netns", record.map(|record| record.netns.path.clone()).unwrap_or_default()),
+            ("host link", self.host()),
+            ("addresses", self.addresses().join(", ")),
+            ("networks", self.routes().join(", ")),
+            ("ports", self.ports().join(", ")),
+            ("limits", format!("receives {}, sends {}", rates[0], rates[1])),
+            ("traffic", counters.unwrap_or_default()),
+        ];
+        for (name, value) in lines.iter().filter(|(_, value)| !value.is_empty()) {
+            say(out, format!("  {name:<10} {value}"))?;
+        }
+        match &self.state {
+            State::Drifted(missing) => missing.iter().try_for_each(|step| say(out, format!("  missing    {step}"))),
+            State::Unknown(why) => say(out, format!("  error      {why}")),
+            State::Ok | State::Orphaned => Ok(()),
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        let [received, sent] = self.rates().map(|rate| rate.map(|rate| rate.bits));
+        let mut value = json!({
+            "attachment": self.key.to_string(),
+            "network": self.key.network, "container": self.key.container, "interface": self.key.ifname,
+            "hostLink": self.host(), "addresses": self.addresses(), "networks": self.routes(), "ports": self.ports(),
+            "rates": {"received": received, "sent": sent},
+            "age": self.age(), "state": self.state.word(),
+        });
+        if let Some(record) = &self.record {
+            value["maker"] = json!(record.maker);
+            value["netns"] = json!(record.netns);
+        }
+        if let Some(counters) = &self.counters {
+            value["counters"] = json!({
+                "receivedBytes": counters.received_bytes, "receivedPackets": counters.received_packets,
+                "sentBytes": counters.sent_bytes, "sentPackets": counters.sent_packets,
+            });
+        }
+        match &self.state {
+            State::Drifted(missing) => value["missing"] = missing.iter().map(ToString::to_string).collect(),
+            State::Unknown(why) => value["error"] = why.clone().into(),
+            State::Ok | State::Orphaned => {}
+        }
+        value
+    }
+}
+
+impl State {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Drifted(_) => "drifted",
+            Self::Orphaned => "orphaned",
+            Self::Unknown(_) => "unknown",
+        }
+    }
+}
+
+/// `5s`, `3m`, `7h`, `12d`.
+fn age(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m", seconds / 60),
+        3600..86400 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86400),
+    }
+}
+
+/// `20 Mbit/s`.
+fn bits(bits: u64) -> String {
+    let (unit, name) = [(1_000_000_000, "G"), (1_000_000, "M"), (1000, "k")]
+        .into_iter()
+        .find(|(unit, _)| bits >= *unit && bits.is_multiple_of(*unit / 10))
+        .unwrap_or((1, ""));
+    let (whole, tenth) = (bits / unit, if unit == 1 { 0 } else { bits % unit / (unit / 10) });
+    if tenth == 0 { format!("{whole} {name}bit/s") } else { format!("{whole}.{tenth} {name}bit/s") }
+}
