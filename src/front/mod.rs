@@ -5,6 +5,7 @@ pub mod definition;
 pub mod lxc;
 pub mod named;
 pub mod networks;
+pub mod oci;
 
 use std::future::Future;
 

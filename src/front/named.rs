@@ -6,6 +6,7 @@ use super::definition::Definition;
 use crate::error::{Error, Result};
 use crate::exec::{AttachRequest, Container, Engine, Today};
 use crate::model::{AttachmentKey, ContainerId, Maker, Outcome, Wanted};
+use crate::plan::Phase;
 use crate::wire::cni::{Config, RuntimeConfig};
 
 /// A container of a runtime that has at most one network namespace for it at a time, and its interfaces.
@@ -42,6 +43,25 @@ impl Guest {
             }
         }
         Ok(done)
+    }
+
+    /// Whether all of it is there already, made by its maker for the very process whose namespace is at `netns`.
+    pub fn is_attached(&self, engine: &Engine, netns: &str) -> Result<bool> {
+        let mut cookie = None;
+        for wanted in &self.interfaces {
+            let Ok(Some(record)) = engine.store.record(&self.key(wanted)) else { return Ok(false) };
+            let is_ready = record.phase == Phase::Ready && record.maker == self.maker;
+            if !is_ready || record.netns.path != netns || record.boot != engine.store.boot() {
+                return Ok(false);
+            }
+            if cookie.is_none() {
+                cookie = Some(Container::open(netns, false)?.endpoint.socket.cookie());
+            }
+            if cookie != Some(record.netns.cookie) {
+                return Ok(false);
+            }
+        }
+        Ok(!self.interfaces.is_empty())
     }
 
     /// Removes all that its maker has made for this id, and what is left of the interfaces that it is to have, if

@@ -3,4 +3,5 @@
 
 pub mod cni;
 pub mod lxc;
+pub mod oci;
 pub mod wanted;

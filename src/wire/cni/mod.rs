@@ -20,4 +20,5 @@ pub use base::Base;
 pub use config::{Config, RuntimeConfig};
 pub use list::NetworkFile;
 pub use result::ResultDocument;
+pub(super) use unknown::nearest;
 pub use version::Version;
