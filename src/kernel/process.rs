@@ -35,6 +35,18 @@ pub(super) fn in_child(work: impl FnOnce()) -> Result<(), Errno> {
     }
 }
 
+/// Closes whatever was open when the program began, but for stdin, stdout and stderr. A runtime may hand its hooks more
+/// than it knows of, such as its own caller's pipes; what works on behind us would keep them open. Only good before
+/// anything else is opened.
+pub(crate) fn let_go_of_inherited() {
+    let names = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten().map(|entry| entry.file_name());
+    // Listed first, so that the list's own descriptor is closed by its owner, and not found open here.
+    let numbers: Vec<i32> = names.filter_map(|name| name.to_str()?.parse().ok()).collect();
+    for number in numbers.into_iter().filter(|number| *number > 2) {
+        let _ = nix::unistd::close(number);
+    }
+}
+
 /// Has the program end with us: a runtime that loses patience kills springline, but does not know of its
 /// delegates, which would go on to allocate for nobody.
 #[allow(unsafe_code)]

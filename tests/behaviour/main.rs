@@ -32,6 +32,7 @@ mod marks;
 mod masqueraded;
 mod networks;
 mod occupied;
+mod oci;
 mod ports;
 mod reach;
 mod readiness;
