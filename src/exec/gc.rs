@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use super::{Engine, Today};
 use crate::error::{Error, Result};
-use crate::model::{AttachmentKey, NetworkName};
+use crate::model::{AttachmentKey, Face, NetworkName};
+use crate::plan::Record;
 
 /// Which attachments GC spares.
 #[derive(Debug, Clone, Copy)]
 pub enum Spared<'a> {
-    /// Those that are listed, by container id and interface name, and no others.
+    /// Those that are listed, by container id and interface name; of others than the CNI face's, those that are alive.
     Listed(&'a BTreeSet<(String, String)>),
     /// Those whose namespace is provably alive, and those of these containers.
     AliveOr(&'a [String]),
@@ -43,11 +44,17 @@ impl Engine {
     }
 
     fn is_spared(&self, key: &AttachmentKey, spared: Spared<'_>) -> bool {
+        let record = || self.store.record(key).ok().flatten();
         match spared {
-            Spared::Listed(valid) => valid.contains(&(key.container.to_string(), key.ifname.to_string())),
+            // Whoever lists knows of its own only; on the same network there may be containers of hooks.
+            Spared::Listed(valid) => {
+                let is_anothers = |record: &Record| record.maker.face != Face::Cni && self.is_alive(record);
+                valid.contains(&(key.container.to_string(), key.ifname.to_string()))
+                    || record().is_some_and(|record| is_anothers(&record))
+            }
             Spared::AliveOr(kept) => {
-                let is_alive = || matches!(self.store.record(key), Ok(Some(record)) if self.is_alive(&record));
-                kept.iter().any(|id| id == key.container.as_str()) || is_alive()
+                kept.iter().any(|id| id == key.container.as_str())
+                    || record().is_some_and(|record| self.is_alive(&record))
             }
         }
     }
