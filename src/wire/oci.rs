@@ -87,14 +87,14 @@ impl State {
             let Some((ifname, key)) = split(annotation)? else { continue };
             let interface = interfaces.entry(by_number(ifname)).or_default();
             set(interface, key, value.trim(), allowed)
-                .map_err(|error| error.context(format!("annotation {annotation}")))?;
+                .map_err(|error| error.context(format!("annotation {}", annotation.escape_debug())))?;
             if !ifname.is_empty() {
                 interface.ifname = Some(ifname.to_owned());
             }
         }
         let unnamed = |((_, _, ifname), interface): (&(&str, usize, &str), &InterfaceKey)| {
             let place = if ifname.is_empty() { String::new() } else { format!("{ifname}.") };
-            interface.network.is_empty().then(|| format!("{PREFIX}{place}network"))
+            interface.network.is_empty().then(|| format!("{PREFIX}{}network", place.escape_debug()))
         };
         match interfaces.iter().find_map(unnamed) {
             None => Ok(interfaces.into_values().collect()),
@@ -246,11 +246,33 @@ mod tests {
         assert!(refused(&[("io.springline.ip", "192.0.2.1")]).contains("io.springline.network is missing"));
         assert!(refused(&[("io.springline.eth1.ip", "192.0.2.1")]).contains("io.springline.eth1.network is missing"));
         assert!(refused(&[("io.springline.network", " ")]).contains("io.springline.network: is empty"));
-        let evil = refused(&[("io.springline.\u{1b}[2J", "a")]);
-        assert!(!evil.contains('\u{1b}'), "{evil}");
         let twice = annotated(&[("io.springline.network", "a"), ("io.springline.eth0.network", "b")]);
         let twice = twice.interfaces(&Allowed::default()).and_then(|keys| wanted::to_model(&keys));
         assert!(twice.unwrap_err().to_string().contains("two interfaces are to be called eth0"));
+    }
+
+    /// They are shown on terminals.
+    #[test]
+    fn errors_repeat_no_control_characters() {
+        let evil = "\u{1b}[2J";
+        let mut annotations = vec![vec![(format!("io.springline.{evil}"), "a")]];
+        annotations.push(vec![(format!("io.springline.{evil}.ip"), "a")]);
+        annotations.push(vec![(format!("io.springline.{evil}.ip"), " ")]);
+        annotations.push(vec![(format!("io.springline/{evil}"), "a")]);
+        annotations.push(vec![(format!("io.springline.{evil}.network"), "a")]);
+        for key in InterfaceKey::NAMES {
+            let basis = ("io.springline.network".to_owned(), "a");
+            annotations.push(vec![basis, (format!("io.springline.{key}"), evil)]);
+        }
+        annotations
+            .push(vec![("io.springline.network".into(), "a"), ("io.springline.route".into(), "10.0.0.0/8 via \u{7}")]);
+        for annotations in annotations {
+            let annotations: Vec<_> = annotations.iter().map(|(key, value)| (key.as_str(), *value)).collect();
+            let refused = annotated(&annotations).interfaces(&Allowed::default());
+            let error = refused.and_then(|keys| wanted::to_model(&keys)).unwrap_err().to_string();
+            let shown: String = error.chars().filter(|c| *c != '\n').collect();
+            assert!(!shown.chars().any(char::is_control), "{annotations:?}: {error:?}");
+        }
     }
 
     #[test]

@@ -119,8 +119,8 @@ pub fn to_model(interfaces: &[InterfaceKey]) -> Result<Vec<Wanted>> {
 
 impl InterfaceKey {
     fn to_model(&self, at: usize) -> Result<Wanted> {
-        let place =
-            |key: &str| format!("interface {}: {key}", self.ifname.clone().unwrap_or_else(|| format!("eth{at}")));
+        let called = self.ifname.clone().unwrap_or_else(|| format!("eth{at}"));
+        let place = |key: &str| format!("interface {}: {key}", called.escape_debug());
         let list = |list: &Option<OneOrMore>| list.as_ref().map(OneOrMore::as_slice).unwrap_or_default().to_vec();
         if self.network.is_empty() {
             return Err(Error::new(Code::InvalidConfig, "is missing").context(place("network")));

@@ -11,10 +11,10 @@ use crate::common::{Container, Lab, eventually, text_of, tool};
 use crate::support::{networks, with_networks};
 
 /// The first process of a container, which waits.
-struct Init(Child);
+pub(crate) struct Init(pub(crate) Child);
 
 impl Init {
-    fn of(container: &Container) -> Self {
+    pub(crate) fn of(container: &Container) -> Self {
         let mut command = container.netns().command(&tool("sleep"));
         command.arg("600").stdin(Stdio::null());
         let init = Self(command.spawn().expect("start the container's init"));

@@ -1,17 +1,19 @@
 //! `springline hook oci`, fed with what runc, crun and podman were seen to say.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 
+use crate::common::cni::Plugin;
 use crate::common::cni::merged;
 use crate::common::state::assert_unchanged;
-use crate::common::{Container, Lab, Netns, text_of, tool};
-use crate::support::{addresses, bridged, routes, with_ranges};
+use crate::common::{Container, Lab, text_of};
+use crate::hooked::Init;
+use crate::support::{addresses, bridged, networks, routes, springline, with_ranges};
 
 /// A lab with the networks `public` (routed) and `lan` (bridged).
 fn lab() -> Lab {
@@ -22,38 +24,16 @@ fn lab() -> Lab {
 }
 
 fn define(lab: &Lab, name: &str, network: &Value) {
-    let folder = lab.dir().join("net.d");
+    let folder = networks(lab);
     fs::create_dir_all(&folder).expect("a folder of networks");
     fs::write(folder.join(format!("{name}.conf")), network.to_string()).expect("write a network");
-}
-
-/// The container's first process.
-struct Init(Child);
-
-impl Init {
-    fn of(netns: &Netns) -> Self {
-        let mut command = netns.command(&tool("sleep"));
-        command.arg("60").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let child = command.spawn().expect("start a process");
-        // nsenter becomes what it starts: until then the process is in our own namespace.
-        let comm = format!("/proc/{}/comm", child.id());
-        crate::common::eventually("it sleeps", || fs::read_to_string(&comm).is_ok_and(|name| name == "sleep\n"));
-        Self(child)
-    }
-}
-
-impl Drop for Init {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// Runs the hook with `line` on its line and `state` on its stdin: whether it succeeded, and what it said.
 fn hook(lab: &Lab, line: &[&str], state: &Value) -> (bool, String) {
     let mut command = lab.host().command(Path::new(env!("CARGO_BIN_EXE_springline")));
     // Nothing else is in the environment, as with podman's poststop.
-    command.env_clear().env("SPRINGLINE_STATE_DIR", lab.state_dir()).env("NETCONFPATH", lab.dir().join("net.d"));
+    command.env_clear().env("SPRINGLINE_STATE_DIR", lab.state_dir()).env("NETCONFPATH", networks(lab));
     command.args(["hook", "oci"]).args(line).current_dir("/");
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start");
     child.stdin.take().expect("a pipe").write_all(state.to_string().as_bytes()).expect("write the state");
@@ -110,7 +90,7 @@ fn every_runtimes_words_attach_and_detach() {
             let lab = lab();
             let before = lab.host_state();
             let c = lab.container("c");
-            let init = Init::of(c.netns());
+            let init = Init::of(&c);
             let annotations = json!({"annotations": {"io.springline.network": network}});
             let begin = merged(&merged(&begin, &annotations), &json!({"id": "c", "pid": init.0.id()}));
             succeeds(&lab, &[], &begin);
@@ -130,7 +110,7 @@ fn every_runtimes_words_attach_and_detach() {
 fn annotations_say_it_all() {
     let lab = lab();
     let c = lab.container("c");
-    let init = Init::of(c.netns());
+    let init = Init::of(&c);
     let annotations = json!({
         "io.springline.network": "public", "io.springline.ip": "10.22.0.7,2001:db8:22::7",
         "io.springline.mac": "02:00:00:00:00:07", "io.springline.route": "10.5.5.0/24",
@@ -147,6 +127,7 @@ fn annotations_say_it_all() {
     let all = lab.host().ip_json("-4 route show table all");
     assert!(all.iter().any(|route| route["dst"] == "10.5.5.0/24" && route["gateway"] == "10.22.0.7"), "{all:?}");
     assert!(lab.host_state().mentions(&["element of springline ports4", "8080", "public/c/eth0"]));
+    assert!(springline(&lab, &["check"]).0);
     succeeds(&lab, &[], &ended("c"));
     assert_eq!(names_of_links(&c), ["lo"]);
 }
@@ -156,11 +137,11 @@ fn annotations_say_it_all() {
 fn a_hook_that_fails_leaves_nothing() {
     let lab = lab();
     let other = lab.container("other");
-    let others_init = Init::of(other.netns());
+    let others_init = Init::of(&other);
     let others = json!({"io.springline.network": "lan", "io.springline.ip": "10.33.0.7"});
     succeeds(&lab, &[], &begins("other", &others_init, &others));
     let c = lab.container("c");
-    let init = Init::of(c.netns());
+    let init = Init::of(&c);
     let before = (lab.host_state(), c.netns().state());
     for (second, word) in [
         (json!({"io.springline.eth1.network": "unknown"}), "no network unknown is defined"),
@@ -186,7 +167,7 @@ fn a_hook_that_fails_leaves_nothing() {
 fn who_asks_for_nothing_gets_nothing() {
     let lab = lab();
     let c = lab.container("c");
-    let init = Init::of(c.netns());
+    let init = Init::of(&c);
     for id in ["c", "a+b", "_"] {
         succeeds(&lab, &[], &begins(id, &init, &json!({"org.example.network": "public"})));
         succeeds(&lab, &[], &begins(id, &init, &Value::Null));
@@ -201,9 +182,18 @@ fn who_asks_for_nothing_gets_nothing() {
 #[test]
 fn the_hosts_own_namespace_is_refused() {
     let lab = lab();
-    let init = Init::of(lab.host());
     let before = lab.host_state();
-    let (ok, said) = hook(&lab, &[], &begins("c", &init, &on_public()));
+    // Whoever is there: the runtime itself.
+    let script = "echo $$; exec sleep 60";
+    let mut command = lab.host().command(Path::new("/bin/sh"));
+    let mut there = command.args(["-c", script]).stdout(Stdio::piped()).spawn().expect("start a process");
+    let mut pid = [0; 16];
+    let count = there.stdout.as_mut().expect("a pipe").read(&mut pid).expect("read its id");
+    let pid: u32 = String::from_utf8_lossy(&pid[..count]).trim().parse().expect("its id");
+    let state = json!({"id": "c", "status": "creating", "pid": pid, "bundle": "/run/c", "annotations": on_public()});
+    let (ok, said) = hook(&lab, &[], &state);
+    let _ = there.kill();
+    let _ = there.wait();
     for word in ["no network namespace of its own", r#"{"type": "network"}"#, "--network none"] {
         assert!(!ok && said.contains(word), "{said}");
     }
@@ -227,7 +217,7 @@ fn the_line_has_defaults_and_limits() {
     let line = ["--network", "public", "--ip", "10.22.0.9", "--network", "lan", "--ifname", "lan0", "--allow", "lan"];
     let line: Vec<&str> = line.into_iter().chain(["--allow-key", "ip"]).collect();
     let c = lab.container("c");
-    let init = Init::of(c.netns());
+    let init = Init::of(&c);
     succeeds(&lab, &line, &begins("c", &init, &json!({})));
     assert_eq!(names_of_links(&c), ["lo", "eth0", "lan0"]);
     assert!(lab.host().ping("10.22.0.9"));
@@ -251,7 +241,7 @@ fn the_line_has_defaults_and_limits() {
 fn twice_for_one_process_is_once() {
     let lab = lab();
     let c = lab.container("c");
-    let init = Init::of(c.netns());
+    let init = Init::of(&c);
     let annotations = merged(&on_public(), &json!({"io.springline.eth1.network": "lan"}));
     succeeds(&lab, &[], &begins("c", &init, &annotations));
     let (host, inside) = (lab.host_state(), c.netns().state());
@@ -259,7 +249,7 @@ fn twice_for_one_process_is_once() {
     let first = index();
     succeeds(&lab, &[], &merged(&begins("c", &init, &annotations), &json!({"status": "running"})));
     assert_eq!(index(), first);
-    let next = Init::of(c.netns());
+    let next = Init::of(&c);
     succeeds(&lab, &[], &begins("c", &next, &annotations));
     assert_ne!(index(), first);
     assert_unchanged(&host, &lab.host_state());
@@ -271,13 +261,13 @@ fn twice_for_one_process_is_once() {
 fn who_comes_back_has_its_addresses() {
     let lab = lab();
     let (a, b) = (lab.container("a"), lab.container("b"));
-    let inits = [Init::of(a.netns()), Init::of(b.netns())];
+    let inits = [Init::of(&a), Init::of(&b)];
     succeeds(&lab, &[], &begins("a", &inits[0], &on_public()));
     succeeds(&lab, &[], &begins("b", &inits[1], &on_public()));
     let before = a.netns().addresses("eth0");
     drop(inits);
     a.restart();
-    let again = Init::of(a.netns());
+    let again = Init::of(&a);
     succeeds(&lab, &[], &begins("a", &again, &on_public()));
     assert_eq!(a.netns().addresses("eth0"), before);
 }
@@ -287,7 +277,7 @@ fn who_comes_back_has_its_addresses() {
 fn namesakes_leave_each_other_alone() {
     let lab = lab();
     let (mine, theirs) = (lab.container("mine"), lab.container("theirs"));
-    let inits = [Init::of(mine.netns()), Init::of(theirs.netns())];
+    let inits = [Init::of(&mine), Init::of(&theirs)];
     let elsewhere = json!({"bundle": "/elsewhere"});
     succeeds(&lab, &[], &begins("c", &inits[0], &on_public()));
     let whole = lab.host_state();
@@ -305,13 +295,34 @@ fn namesakes_leave_each_other_alone() {
     assert_eq!(names_of_links(&theirs), ["lo"]);
 }
 
+/// A runtime that speaks CNI lists those that it knows. Containers of other runtimes are on the same network, and it is
+/// not for that list to say that they are dead.
+#[test]
+fn gc_of_cni_judges_them_by_their_namespaces() {
+    let lab = lab();
+    let conf =
+        with_ranges(&["10.22.0.0/24", "2001:db8:22::/64"], &json!({"name": "public", "cni.dev/valid-attachments": []}));
+    let before = lab.host_state();
+    let (c, forgotten) = (lab.container("c"), lab.container("forgotten"));
+    let init = Init::of(&c);
+    succeeds(&lab, &[], &begins("c", &init, &on_public()));
+    let whole = lab.host_state();
+    lab.cni(Plugin::Routed).add(&conf, &forgotten, "eth0").result();
+    lab.cni(Plugin::Routed).gc(&conf).silent();
+    assert_unchanged(&whole, &lab.host_state());
+    drop(init);
+    c.kill();
+    lab.cni(Plugin::Routed).gc(&conf).silent();
+    assert_unchanged(&before, &lab.host_state());
+}
+
 /// With the records gone, the annotations still say where to look.
 #[test]
 fn lost_records_are_made_up_for() {
     let lab = lab();
     let before = lab.host_state();
     let c = lab.container("c");
-    let init = Init::of(c.netns());
+    let init = Init::of(&c);
     succeeds(&lab, &[], &begins("c", &init, &on_public()));
     fs::remove_dir_all(lab.state_dir().join("attachments")).expect("lose the records");
     succeeds(&lab, &[], &merged(&ended("c"), &json!({"annotations": on_public()})));
@@ -325,7 +336,7 @@ fn no_pipe_is_kept_open() {
     let lab = lab();
     let c = lab.container("c");
     for _ in 0..5 {
-        let init = Init::of(c.netns());
+        let init = Init::of(&c);
         succeeds(&lab, &[], &begins("c", &init, &on_public()));
         let (reader, writer) = std::io::pipe().expect("a pipe");
         let number = writer.as_raw_fd();
