@@ -62,7 +62,8 @@ impl State {
     }
 
     /// Which moment it is. The hook's line does not say, nor does the status by itself: before the container's program
-    /// runs it is `creating` with runc and `created` with crun. At its end runc names no process, crun process 0.
+    /// runs it is `creating` with runc and `created` with crun. At the end runc names no process, crun process 0, and
+    /// youki one that is gone.
     #[must_use]
     pub fn moment(&self) -> Moment {
         match self.pid.map(u32::try_from) {
