@@ -34,7 +34,7 @@
 //! | floor | modules | what they may do |
 //! |---|---|---|
 //! | 0 | [`model`], [`error`] | words and rules: names, MACs, prefixes, networks, attachments; no I/O |
-//! | 1 | [`wire`], [`plan`] | outsiders' documents; facts, steps, plans: pure |
+//! | 1 | [`wire`], [`plan`], [`guest`] | outsiders' documents; facts, steps, plans; the files of a guest's network service: pure |
 //! | 2 | [`kernel`], [`store`], [`ipam`] | netlink and namespaces; files; choosing addresses |
 //! | 3 | [`exec`] | plan → kernel and store, journal, undo |
 //! | 4 | [`front`], [`cli`] | read input, call the floors below, print |
@@ -58,6 +58,7 @@ pub mod cli;
 pub mod error;
 pub mod exec;
 pub mod front;
+pub mod guest;
 pub mod ipam;
 pub mod kernel;
 pub mod model;

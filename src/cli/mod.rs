@@ -5,6 +5,7 @@ mod change;
 mod check;
 mod demo;
 mod detach;
+mod distconfig;
 mod gc;
 mod hook;
 mod interfaces;
@@ -74,6 +75,9 @@ enum Command {
     /// Serve a container runtime that does not speak CNI
     #[command(subcommand)]
     Hook(hook::Hook),
+    /// Write a guest's own network configuration, so that it agrees with what was plumbed instead of wiping it
+    #[command(after_long_help = distconfig::EXAMPLE)]
+    Distconfig(distconfig::Arguments),
     /// Print the JSON schema of the network configuration
     Schema,
 }
@@ -102,6 +106,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments, &mut out),
         Command::Gc(arguments) => gc::run(&arguments, &mut out),
         Command::Hook(hook) => hook::run(&hook),
+        Command::Distconfig(arguments) => distconfig::run(&arguments, &mut out),
         Command::Schema => schema::run(&mut out),
     };
     match done.and_then(|()| out.flush().coded(Code::Io, || "write to stdout")) {

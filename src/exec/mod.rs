@@ -11,6 +11,7 @@ mod detach;
 mod edit;
 mod filter;
 mod gc;
+mod guest;
 mod observe;
 mod repair;
 mod run;
@@ -24,6 +25,7 @@ pub use check::Drift;
 pub use detach::Today;
 pub use edit::{AddressRoute, Edit};
 pub use gc::Spared;
+pub use guest::{FileState, GuestReport, configure_guest, guest_of_container, preview_guest, release_guest};
 
 use crate::error::{Code, Coded, Error, Result};
 use crate::kernel::nft::Nft;

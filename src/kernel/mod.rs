@@ -18,6 +18,7 @@ pub mod nft;
 mod ping;
 pub(crate) mod process;
 mod remove;
+mod rootfs;
 mod route;
 mod shape;
 mod socket;
@@ -37,6 +38,7 @@ pub use listener::listener;
 pub use netns::{Netns, NetnsError};
 pub use ping::ping;
 pub use remove::remove_link;
+pub use rootfs::{Rootfs, Written};
 pub use route::{FibAnswer, LOCAL_TABLE};
 pub(crate) use route::{
     add as add_route, add_loopback as add_loopback_route, delete as delete_route,

@@ -5,6 +5,7 @@
 
 mod address;
 mod attachment;
+mod guest;
 mod mac;
 mod maker;
 mod name;
@@ -17,6 +18,7 @@ mod wish;
 pub use address::{Addressing, Family, HostRoutes, InvalidPrefix, parse_address, parse_network, single};
 pub(crate) use attachment::stable_hash;
 pub use attachment::{Address, Attachment, AttachmentKey, LINK_GROUP, Lease, RingSlot};
+pub use guest::{DomainName, Guest, GuestAddressing, GuestDns, GuestIfName, GuestInterface, GuestRoute, UnfitForFiles};
 pub use mac::{InvalidMac, Mac};
 pub use maker::{Face, Maker};
 pub use name::{ContainerId, HostLinkTemplate, IfName, InvalidName, NetworkName};

@@ -21,6 +21,7 @@ mod container;
 mod facts;
 mod filter;
 mod forwarding;
+mod guest;
 mod outcome;
 mod record;
 mod routed;
@@ -40,6 +41,7 @@ pub use facts::{
 };
 pub use filter::{BRIDGE_NETFILTER, Wanted, wanted as wanted_filter};
 pub use forwarding::{DEFAULT_ACCEPT_RA, FORWARDING};
+pub use guest::guest;
 pub use outcome::outcome;
 pub use record::{Delegation, NetnsIdentity, Phase, Record};
 pub use routed::holder_name;
