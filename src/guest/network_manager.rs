@@ -26,8 +26,10 @@ pub(super) fn write(guest: &Guest, draft: &mut Draft) {
         draft.add(path, 0o600, content); // a file that others can read is passed over
         let _ = write!(conf, "\n[device-springline-{name}]\nmatch-device=interface-name:={name}\nmanaged=1\n");
         let _ = writeln!(udev, "ENV{{INTERFACE}}==\"{name}\", ENV{{NM_UNMANAGED}}=\"0\"");
-        for route in interface.routes.iter().filter(|route| !can_say(route)) {
-            let _ = writeln!(dispatcher, "    {name}:up) {} ;;", shell::replace_route(interface, route));
+        let unsaid = interface.routes.iter().filter(|route| !can_say(route));
+        let lines: Vec<String> = unsaid.map(|route| shell::replace_route(interface, route)).collect();
+        if !lines.is_empty() {
+            let _ = write!(dispatcher, "{name}:up)\n    {}\n    ;;\n", lines.join("\n    "));
         }
     }
     draft.add(CONF, 0o644, conf);

@@ -296,6 +296,7 @@ pub fn tool(name: &str) -> PathBuf {
         ("nsenter", "util-linux"),
         ("ping", "iputils-ping"),
         ("sleep", "coreutils"),
+        ("unshare", "util-linux"),
     ]);
     let dirs = ["/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/local/bin"];
     let found = dirs.iter().map(|dir| Path::new(dir).join(name)).find(|path| path.is_file());
