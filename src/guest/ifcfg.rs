@@ -3,6 +3,8 @@
 
 use std::fmt::Write as _;
 
+use ipnet::IpNet;
+
 use super::ours::header;
 use super::{Draft, Tree, shell};
 use crate::model::{Addressing, Family, Guest, GuestInterface, GuestRoute};
@@ -36,6 +38,10 @@ pub(super) fn write(guest: &Guest, tree: &dyn Tree, draft: &mut Draft) {
     }
 }
 
+fn is_link_local(net: &IpNet) -> bool {
+    matches!(net, IpNet::V6(net) if net.addr().is_unicast_link_local())
+}
+
 fn ifcfg(interface: &GuestInterface) -> String {
     let mut text = format!("DEVICE={}\nTYPE=Ethernet\nONBOOT=yes\n", interface.name);
     if interface.is_static() {
@@ -53,7 +59,9 @@ fn ifcfg(interface: &GuestInterface) -> String {
     }
     let ipv6 = interface.has(Family::V6) || !interface.is_static();
     let _ = writeln!(text, "IPV6INIT={}", if ipv6 { "yes" } else { "no" });
-    let mut addresses = of(Family::V6).map(ToString::to_string);
+    // The one that it is known by first.
+    let (local, global): (Vec<&IpNet>, Vec<&IpNet>) = of(Family::V6).partition(|net| is_link_local(net));
+    let mut addresses = global.into_iter().chain(local).map(ToString::to_string);
     if let Some(first) = addresses.next() {
         let _ = writeln!(text, "IPV6ADDR={first}");
         let _ = writeln!(text, "IPV6ADDR_SECONDARIES=\"{}\"", addresses.collect::<Vec<_>>().join(" "));

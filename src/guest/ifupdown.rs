@@ -32,17 +32,27 @@ pub(super) fn write(guest: &Guest, distro: Distro, tree: &dyn Tree, draft: &mut 
     }
     let names: Vec<&str> = guest.interfaces.iter().map(|interface| interface.name.as_str()).collect();
     let user = block::without(&text.unwrap_or_else(|| "auto lo\niface lo inet loopback\n".to_owned()));
-    let stanzas: String = guest.interfaces.iter().map(|interface| stanza(interface, ip, draft)).collect();
     let fragment = fragment(&user);
+    let mut theirs = Vec::new();
+    for path in fragments(tree, fragment.is_some()) {
+        theirs.extend(tree.read(&path).map(|text| (path, block::without(&text))));
+    }
+    let mut stanzas = String::new();
+    for interface in &guest.interfaces {
+        let mut texts = theirs.iter().map(|(_, text)| text).chain([&user]);
+        // busybox refuses the whole file if an interface is there twice.
+        if !texts.any(|text| is_auto(text, interface.name.as_str())) {
+            let _ = writeln!(stanzas, "auto {}", interface.name);
+        }
+        stanzas.push_str(&stanza(interface, ip, draft));
+    }
     let mut edited = disable(&user, &names);
     if fragment.is_none() && !guest.interfaces.is_empty() {
         edited = block::with(&edited, &stanzas, At::Bottom);
     }
     draft.share(MAIN, edited);
-    for path in fragments(tree, fragment.is_some()) {
-        if let Some(text) = tree.read(&path) {
-            draft.share(path, disable(&block::without(&text), &names));
-        }
+    for (path, text) in theirs {
+        draft.share(path, disable(&text, &names));
     }
     if let Some(path) = fragment.filter(|_| !guest.interfaces.is_empty()) {
         let content = format!("{}\n{stanzas}", header(&path));
@@ -87,8 +97,15 @@ fn fragment(main: &str) -> Option<String> {
     })
 }
 
-/// The text with the stanzas of these interfaces out of force. `auto` lines stay: they may name others, and twice is
-/// as good as once.
+/// Whether the text has an interface brought up as the guest starts.
+fn is_auto(text: &str, name: &str) -> bool {
+    text.lines().any(|line| {
+        let mut words = line.split_whitespace();
+        words.next() == Some("auto") && words.any(|word| word == name)
+    })
+}
+
+/// The text with the stanzas of these interfaces out of force. `auto` lines stay: they may name others, too.
 fn disable(text: &str, names: &[&str]) -> String {
     let mut inside = false;
     let mut continued = false;
@@ -106,8 +123,7 @@ fn disable(text: &str, names: &[&str]) -> String {
 
 fn stanza(interface: &GuestInterface, ip: Ip, draft: &mut Draft) -> String {
     let name = &interface.name;
-    let mut text =
-        format!("auto {name}\niface {name} inet {}\n", if interface.is_static() { "manual" } else { "dhcp" });
+    let mut text = format!("iface {name} inet {}\n", if interface.is_static() { "manual" } else { "dhcp" });
     let mut option = |keyword: &str, value: &str| {
         let _ = writeln!(text, "    {keyword} {value}");
     };

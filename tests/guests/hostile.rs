@@ -96,6 +96,7 @@ fn links_to_folders_of_the_hosts() {
             let dir = parts.join("/");
             let os_release = root.read("etc/os-release");
             let _ = fs::remove_dir_all(root.at(&dir));
+            let _ = fs::create_dir_all(root.at(&dir).parent().expect("a folder"));
             symlink(host.path().join(&dir), root.at(&dir)).expect("set the trap");
             if dir == "etc" {
                 // It is still to be known whose rootfs it is.

@@ -7,7 +7,7 @@ use crate::support::{Kind, add, in_chroot, schemes, springline};
 const PACKAGES: [&str; 4] = ["netplan.io", "libnetplan0", "systemd", "libsystemd-shared"];
 const USERS: &str = "network:\n  version: 2\n  ethernets:\n    eth0:\n      dhcp4: true\n";
 
-const RUN: &str = "mkdir -p run/systemd/netif run/dbus; export SYSTEMD_LOG_LEVEL=debug SYSTEMD_LOG_TARGET=console
+const RUN: &str = "export SYSTEMD_LOG_LEVEL=debug SYSTEMD_LOG_TARGET=console
 /usr/libexec/netplan/generate || exit 1
 cat run/systemd/network/10-netplan-eth0.network
 /tools/systemd/lib/systemd/systemd-networkd > tmp/log 2>&1 & pid=$!

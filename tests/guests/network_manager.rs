@@ -10,7 +10,7 @@ const BUS: &str = "<busconfig><type>system</type><listen>unix:path=/run/dbus/sys
     <policy context='default'><allow user='*'/><allow own='*'/><allow send_destination='*' eavesdrop='true'/>\
     <allow eavesdrop='true'/></policy></busconfig>";
 
-const START: &str = "mkdir -p run/dbus run/NetworkManager var/lib/NetworkManager
+const START: &str = "mkdir -p run/NetworkManager var/lib/NetworkManager
 dbus-daemon --config-file=/etc/bus.conf --nofork --nopidfile > tmp/bus 2>&1 & bus=$!
 for i in $(seq 50); do [ -S run/dbus/system_bus_socket ] && break; sleep 0.1; done
 NetworkManager --no-daemon > tmp/log 2>&1 & pid=$!

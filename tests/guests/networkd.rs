@@ -7,7 +7,7 @@ use crate::support::{Kind, add, in_chroot, schemes, springline};
 const PACKAGES: [&str; 2] = ["systemd", "libsystemd-shared"];
 
 /// Runs it until it has configured eth0, and for a second more.
-const RUN: &str = "mkdir -p run/systemd/netif run/dbus; export SYSTEMD_LOG_LEVEL=debug SYSTEMD_LOG_TARGET=console
+const RUN: &str = "export SYSTEMD_LOG_LEVEL=debug SYSTEMD_LOG_TARGET=console
 /tools/systemd/lib/systemd/systemd-networkd > tmp/log 2>&1 & pid=$!
 for i in $(seq 100); do grep -q 'eth0: State changed: configuring -> configured' tmp/log && break; sleep 0.1; done
 sleep 1; kill $pid; wait $pid; cat tmp/log";
@@ -46,6 +46,7 @@ fn brings_back_what_is_gone() {
         assert!(springline(&lab, &["distconfig", "--rootfs", &path, "--id", "c"]).0);
         let before = container.netns().state();
         container.netns().ip("address flush dev eth0");
+        container.netns().ip("-6 route flush dev eth0"); // the kernel keeps them, without their source
         let log = in_chroot(container.netns(), &root, &PACKAGES, RUN);
         assert!(log.contains("configuring -> configured"), "{name}: {log}");
         assert_unchanged(&before, &container.netns().state());
@@ -62,6 +63,6 @@ fn would_change_something_otherwise() {
     let root = Kind::named("arch").make();
     root.put("etc/systemd/network/20-ethernet.network", "[Match]\nName=e*\n[Network]\nAddress=10.99.0.1/24\n");
     let before = container.netns().addresses("eth0");
-    in_chroot(container.netns(), &root, &PACKAGES, RUN);
-    assert_ne!(before, container.netns().addresses("eth0"));
+    let log = in_chroot(container.netns(), &root, &PACKAGES, RUN);
+    assert_ne!(before, container.netns().addresses("eth0"), "{log}");
 }

@@ -271,12 +271,14 @@ pub(crate) fn in_chroot(netns: &Netns, root: &Root, packages: &[&str], line: &st
     let lower: String = packages.iter().map(|package| format!("{}/{package}/usr:", tools.display())).collect();
     let script = format!(
         "set -e; cd {root}; mkdir -p usr proc sys run var tmp dev tools root
-for dir in bin sbin lib lib64; do [ -e $dir ] || ln -s usr/$dir $dir; done
-[ -e etc/passwd ] || printf 'root:x:0:0::/root:/bin/sh\\nmessagebus:x:100:100::/:/bin/false\\n' > etc/passwd
-[ -e etc/group ] || printf 'root:x:0:\\nmessagebus:x:100:\\n' > etc/group
-mount -t overlay overlay -o lowerdir={lower}/usr usr
+for dir in bin sbin lib lib64; do ln -sfn usr/$dir $dir; done
+mkdir -p etc/network/if-pre-up.d etc/network/if-up.d etc/network/if-down.d etc/network/if-post-down.d
+[ -e etc/passwd ] || printf '%s\\n' root:x:0:0::/root:/bin/sh messagebus:x:100:100::/: systemd-network:x:101:101::/: > etc/passwd
+[ -e etc/group ] || printf '%s\\n' root:x:0: messagebus:x:100: systemd-network:x:101: > etc/group
+[ -z '{lower}' ] && mount --bind /usr usr || mount -t overlay overlay -o lowerdir={lower}/usr usr
 mount -t proc proc proc; mount -t sysfs -o ro sysfs sys
-for dir in run var tmp; do mount -t tmpfs tmpfs $dir; done
+for dir in run var tmp; do mount -t tmpfs tmpfs $dir; done; ln -s /run var/run; mkdir -p run/network run/dbus run/systemd/netif/links run/systemd/netif/leases; chown -R 101:101 run/systemd/netif
+[ -e etc/machine-id ] || echo 171d7a3b6fd04e21a0c2f6ad1ca5d171 > etc/machine-id
 mount --bind /dev dev; mount --bind {tools} tools
 exec chroot . /bin/sh -c \"$LINE\"",
         root = root.path().display(),
