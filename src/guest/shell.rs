@@ -67,7 +67,13 @@ pub(super) fn add(interface: &GuestInterface, ip: Ip) -> Vec<String> {
         format!("ip {} address replace {net} dev {name}{flag}", family(net.family()))
     };
     let routes = interface.routes.iter().filter(|route| ip.can_say(route));
-    let routes = routes.map(|route| replace_route(interface, route));
+    let routes = routes.map(|route| {
+        let line = replace_route(interface, route);
+        // Without nodad an address is tentative until a work queue has had its turn, and until then the kernel refuses
+        // it as the source of a route (ip6_route_info_create()).
+        let may_be_early = ip == Ip::Busybox && route.src.is_some_and(|src| src.is_ipv6());
+        if may_be_early { format!("{line} 2>/dev/null || {{ sleep 1; {line}; }}") } else { line }
+    });
     interface.addresses.iter().map(address).chain(routes).collect()
 }
 

@@ -11,20 +11,23 @@ use springline::model::{ContainerId, Guest};
 use springline::store::Store;
 
 use crate::common::Lab;
+use crate::common::cni::merged;
 use crate::support::{KINDS, Kind, add, bridged, distro, network};
 
 /// Attachments of one container: configurations and names of interfaces.
 fn cases() -> Vec<(&'static str, Vec<(Value, &'static str)>)> {
     let interconnect = json!({"gateway": {"network": ["10.100.10.100/30", "2001:db8:9::/126"]}});
-    let second = json!({"name": "m", "runtimeConfig": {"mac": "02:00:5e:10:00:02"}, "dns": null, "mtu": 1400, "ipam":
-        {"addresses": ["10.40.0.7/32"], "routes": [{"dst": "0.0.0.0/0"}, {"dst": "10.64.0.0/10", "mtu": 1300}]}});
+    let second =
+        network(&json!({"name": "m", "runtimeConfig": {"mac": "02:00:5e:10:00:02"}, "dns": null, "mtu": 1400, "ipam":
+        {"addresses": ["10.40.0.7/32"], "routes": [{"dst": "0.0.0.0/0"}, {"dst": "10.64.0.0/10", "mtu": 1300}]}}));
     vec![
         ("link-local", vec![(network(&json!({})), "eth0")]),
         ("inet6", vec![(network(&json!({"gateway": "inet6"})), "eth0")]),
         ("interconnect", vec![(network(&interconnect), "eth0")]),
         ("bridged", vec![(bridged(), "eth0")]),
         ("automatic", vec![(network(&json!({"mode": "bridged", "ipam": null, "dns": null})), "eth0")]),
-        ("two", vec![(network(&json!({})), "eth0"), (network(&second), "eth1")]),
+        ("leading", vec![(network(&json!({})), "eth0"), (merged(&second, &json!({"defaultRoute": true})), "eth1")]),
+        ("two", vec![(network(&json!({})), "eth0"), (second, "eth1")]),
     ]
 }
 

@@ -85,7 +85,7 @@ fn alpine_with_busybox() {
         let all = |netns: &Netns| (netns.addresses("eth0"), netns.routes("-4", "main"), netns.routes("-6", "main"));
         let before = all(netns);
         let line = "mkdir tmp/b; for a in ip ifup ifdown run-parts sh; do ln -s /tools/busybox-static/bin/busybox tmp/b/$a; done; \
-                    export PATH=/tmp/b; ifup eth0 && ifdown eth0 && ifup eth0";
+                    export PATH=/tmp/b; ifup -v eth0 && ifdown -v eth0 && ifup -v eth0";
         in_chroot(netns, root, &[], line);
         assert_eq!(all(netns), before, "{name}");
     });

@@ -26,7 +26,7 @@ fn substance(netns: &Netns) -> Vec<String> {
         let routes = netns.routes(family, "main").into_iter().filter(|route| route["protocol"] == "static");
         all.extend(routes.map(|route| {
             let keys = ["dst", "gateway", "via", "prefsrc", "metric", "flags"];
-            keys.iter().map(|key| format!("{key}={} ", route[*key])).collect()
+            keys.map(|key| format!("{key}={}", route[key])).join(" ")
         }));
     }
     all.sort();

@@ -268,7 +268,8 @@ pub(crate) fn tools() -> PathBuf {
 #[track_caller]
 pub(crate) fn in_chroot(netns: &Netns, root: &Root, packages: &[&str], line: &str) -> String {
     let tools = tools();
-    let lower: String = packages.iter().map(|package| format!("{}/{package}/usr:", tools.display())).collect();
+    let lower: Vec<String> = packages.iter().map(|package| format!("{}/{package}/usr:", tools.display())).collect();
+    let lower = lower.concat();
     let script = format!(
         "set -e; cd {root}; mkdir -p usr proc sys run var tmp dev tools root
 for dir in bin sbin lib lib64; do ln -sfn usr/$dir $dir; done
