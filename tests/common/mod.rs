@@ -296,6 +296,7 @@ pub fn tool(name: &str) -> PathBuf {
         ("nsenter", "util-linux"),
         ("ping", "iputils-ping"),
         ("sleep", "coreutils"),
+        ("touch", "coreutils"),
         ("unshare", "util-linux"),
     ]);
     let dirs = ["/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/local/bin"];

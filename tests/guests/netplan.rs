@@ -4,7 +4,7 @@ use crate::common::Lab;
 use crate::common::state::assert_unchanged;
 use crate::support::{Kind, add, in_chroot, schemes, springline};
 
-const PACKAGES: [&str; 4] = ["netplan.io", "libnetplan0", "systemd", "libsystemd-shared"];
+const PACKAGES: [&str; 3] = ["netplan.io", "systemd", "libsystemd-shared"];
 const USERS: &str = "network:\n  version: 2\n  ethernets:\n    eth0:\n      dhcp4: true\n";
 
 const RUN: &str = "export SYSTEMD_LOG_LEVEL=debug SYSTEMD_LOG_TARGET=console

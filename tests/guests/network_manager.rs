@@ -4,7 +4,7 @@
 use crate::common::{Lab, Netns};
 use crate::support::{Kind, add, in_chroot, schemes, springline};
 
-const PACKAGES: [&str; 5] = ["network-manager", "libnm0", "libndp0", "dbus-daemon", "dbus-bin"];
+const PACKAGES: [&str; 3] = ["network-manager", "dbus-daemon", "dbus-bin"];
 
 const BUS: &str = "<busconfig><type>system</type><listen>unix:path=/run/dbus/system_bus_socket</listen>\
     <policy context='default'><allow user='*'/><allow own='*'/><allow send_destination='*' eavesdrop='true'/>\

@@ -259,7 +259,7 @@ pub(crate) fn springline(lab: &Lab, arguments: &[&str]) -> (bool, String, String
 pub(crate) fn tools() -> PathBuf {
     let dir = std::env::var_os("SPRINGLINE_GUEST_TOOLS")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/guest-tools"), PathBuf::from);
-    assert!(dir.join("dbus-bin").exists(), "no programs in {}: run tests/guests/tools", dir.display());
+    assert!(dir.join("libs").exists(), "no programs in {}: run tests/guests/tools", dir.display());
     dir.canonicalize().expect("the folder of programs")
 }
 
@@ -269,7 +269,8 @@ pub(crate) fn tools() -> PathBuf {
 pub(crate) fn in_chroot(netns: &Netns, root: &Root, packages: &[&str], line: &str) -> String {
     let tools = tools();
     let lower: Vec<String> = packages.iter().map(|package| format!("{}/{package}/usr:", tools.display())).collect();
-    let lower = lower.concat();
+    // Libraries have a place in /lib, too.
+    let lower = format!("{}{1}/libs/usr:", lower.concat(), tools.display());
     let script = format!(
         "set -e; cd {root}; mkdir -p usr proc sys run var tmp dev tools root
 for dir in bin sbin lib lib64; do ln -sfn usr/$dir $dir; done
