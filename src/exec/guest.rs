@@ -122,6 +122,10 @@ fn apply(root: &Rootfs, distro: Option<Distro>, draft: Draft) -> Result<GuestRep
 
 fn put(root: &Rootfs, file: &GuestFile) -> Result<FileState> {
     let shared = file.ownership == Ownership::Shared;
+    // Nothing to change in it: then it does not matter that it may not be changed, or is a link.
+    if shared && root.read(&file.path).is_ok_and(|text| text == file.content) {
+        return Ok(FileState::Unchanged);
+    }
     let foreign = |text: &str| !shared && !guest::is_ours(text);
     let written = root.write(&file.path, &file.content, file.mode, shared, foreign);
     let written = written.coded(Code::Io, || format!("write /{}", file.path)).map_err(Error::with_permission_hint)?;
@@ -138,6 +142,10 @@ struct View<'a>(&'a Rootfs);
 impl Tree for View<'_> {
     fn read(&self, path: &str) -> Option<String> {
         self.0.read(path).ok()
+    }
+
+    fn head(&self, path: &str) -> Option<String> {
+        self.0.head(path).ok()
     }
 
     fn link(&self, path: &str) -> Option<String> {

@@ -17,6 +17,8 @@ use crate::model::{Guest, GuestInterface};
 
 const MAIN: &str = "etc/network/interfaces";
 const FRAGMENTS: &str = "etc/network/interfaces.d";
+/// As many fragments are looked at, for each is held in memory, and may be large in a hostile rootfs.
+const MOST: usize = 32;
 
 /// Words by which a stanza begins, and so the one before it ends (interfaces(5), of both ifupdowns).
 const STANZAS: [&str; 9] =
@@ -76,7 +78,7 @@ pub(super) fn release(tree: &dyn Tree, draft: &mut Draft) {
 fn fragments(tree: &dyn Tree, are_read: bool) -> Vec<String> {
     let names = if are_read { tree.names(FRAGMENTS) } else { Vec::new() };
     let theirs = names.into_iter().filter(|name| !name.starts_with("springline") && !name.starts_with('.'));
-    theirs.map(|name| format!("{FRAGMENTS}/{name}")).collect()
+    theirs.take(MOST).map(|name| format!("{FRAGMENTS}/{name}")).collect()
 }
 
 /// Where a fragment would be read: `None` if the file sources none. `source-directory` takes names of letters, digits,

@@ -34,6 +34,10 @@ use crate::model::Guest;
 pub trait Tree {
     /// The text of a regular file, symbolic links followed inside of the rootfs.
     fn read(&self, path: &str) -> Option<String>;
+    /// The first lines of a regular file, enough to know whose it is.
+    fn head(&self, path: &str) -> Option<String> {
+        self.read(path)
+    }
     /// Where a symbolic link leads, as it is written there.
     fn link(&self, path: &str) -> Option<String>;
     /// Whether there is anything of that name, be it a link to nowhere.

@@ -39,6 +39,9 @@ const PLACES: [(&str, &str, &str); 17] = [
     (NETPLAN_DROP_INS, "springline", ".conf"),
 ];
 
+/// Of each place, as many files are looked at: more than interfaces, and fewer than a hostile guest could put there.
+const MOST: usize = 256;
+
 /// Stands for every folder of drop-ins to what netplan makes for networkd.
 const NETPLAN_DROP_INS: &str = "etc/systemd/network/10-netplan-*.network.d";
 
@@ -49,9 +52,9 @@ pub fn ours(tree: &dyn Tree) -> Vec<String> {
     for (dir, begin, end) in PLACES {
         for dir in dirs(tree, dir) {
             let fits = |name: &String| name.starts_with(begin) && name.ends_with(end);
-            let paths = tree.names(&dir).into_iter().filter(fits);
+            let paths = tree.names(&dir).into_iter().filter(fits).take(MOST);
             let paths = paths.map(|name| if dir.is_empty() { name } else { format!("{dir}/{name}") });
-            found.extend(paths.filter(|path| tree.read(path).is_some_and(|text| is_ours(&text))));
+            found.extend(paths.filter(|path| tree.head(path).is_some_and(|text| is_ours(&text))));
         }
     }
     found.sort();
@@ -65,5 +68,5 @@ fn dirs(tree: &dyn Tree, dir: &str) -> Vec<String> {
     };
     let (begin, end) = pattern.split_once('*').unwrap_or((pattern, ""));
     let names = tree.names(parent).into_iter().filter(|name| name.starts_with(begin) && name.ends_with(end));
-    names.map(|name| format!("{parent}/{name}")).collect()
+    names.take(MOST).map(|name| format!("{parent}/{name}")).collect()
 }

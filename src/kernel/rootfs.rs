@@ -77,9 +77,21 @@ impl Rootfs {
     /// `InvalidData` if it is no text of a sensible size.
     pub fn read(&self, path: &str) -> io::Result<String> {
         // O_NONBLOCK: a FIFO would wait for its other end. Of devices, none is read: fstat() comes first.
-        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        let flags = Self::READ.difference(OFlag::O_NOFOLLOW);
         is_file(&open_below(&self.root, path, OFlag::O_PATH)?)?;
         read_text(open_below(&self.root, path, flags)?)
+    }
+
+    /// The first 4 KiB of a file, as [`Self::read`] would read it.
+    pub fn head(&self, path: &str) -> io::Result<String> {
+        is_file(&open_below(&self.root, path, OFlag::O_PATH)?)?;
+        let file = File::from(open_below(&self.root, path, Self::READ.difference(OFlag::O_NOFOLLOW))?);
+        if !file.metadata()?.is_file() {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let mut bytes = Vec::new();
+        file.take(4096).read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// Where a symbolic link leads.

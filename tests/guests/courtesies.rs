@@ -129,6 +129,18 @@ fn interfaces_that_may_not_be_written_keep_their_word() {
     assert_eq!(root.listing(), before);
 }
 
+/// A file of the user's that needs no change may be what it likes.
+#[test]
+fn a_fragment_of_the_users_that_does_not_matter_is_in_nobodys_way() {
+    let root = Kind::named("debian").make();
+    root.put("etc/network/interfaces.d/mine", "iface eth7 inet dhcp\n");
+    fs::set_permissions(root.at("etc/network/interfaces.d/mine"), fs::Permissions::from_mode(0o444)).expect("a mode");
+    root.link("etc/network/interfaces.d/linked", "mine");
+    let report = root.configure(&dual());
+    assert!(report.warnings.is_empty(), "{:?}", report.warnings);
+    assert_eq!(state_of(&report, "etc/network/interfaces.d/springline"), Some(&FileState::Written));
+}
+
 #[test]
 fn interfaces_keep_what_is_not_ours() {
     let root = Kind::named("alpine").make();

@@ -211,6 +211,28 @@ fn a_huge_file_of_the_users_is_neither_read_nor_replaced() {
     assert_eq!((before.ino(), before.len(), before.ctime_nsec()), (after.ino(), after.len(), after.ctime_nsec()));
 }
 
+/// Thousands of files of the names that are looked at, each as large as is read at all.
+#[test]
+fn a_crowd_of_files_is_not_read_whole() {
+    for kind in ["debian", "arch"] {
+        let root = Kind::named(kind).make();
+        for number in 0..3000 {
+            for path in
+                ["etc/network/interfaces.d/a", "etc/systemd/network/05-springline-a", "etc/systemd/network/10-netplan-"]
+            {
+                let path = format!("{path}{number}.network");
+                root.put(&path, "# This file is managed by springline\n");
+                let file = fs::File::options().write(true).open(root.at(&path)).expect("open");
+                file.set_len(1 << 20).expect("a megabyte of nothing");
+            }
+        }
+        let began = Instant::now();
+        let report = root.configure(&dual());
+        assert!(report.files.iter().any(|(_, state)| *state == springline::exec::FileState::Written));
+        assert!(began.elapsed() < Duration::from_secs(10), "{kind}: {:?}", began.elapsed());
+    }
+}
+
 #[test]
 fn the_hosts_own_root_is_refused() {
     let error = configure_guest(Path::new("/"), None, &dual()).expect_err("the host's own");

@@ -1,5 +1,5 @@
 //! A rootfs whose files are root's on disk, seen by an idmapped mount: there the host's root is nobody, and a file that
-//! it makes fails with EOVERFLOW. mount_setattr(2) by Python, for util-linux learnt it only with version 2.39.
+//! it makes fails with EOVERFLOW. `mount_setattr(2)` by Python, for util-linux learnt it only with version 2.39.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -53,6 +53,7 @@ fn files_are_written_and_belong_to_the_containers_root() {
     let mut line = String::new();
     BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("it says whether it is ready");
     if line != "ready\n" {
+        child.wait().expect("it ends");
         eprintln!("not run: idmapped mounts: {line}");
         return;
     }
