@@ -101,7 +101,7 @@ fn silent() -> Reply {
     Reply { stdout: None, failed: false, unless_printed: None }
 }
 
-fn read_stdin() -> Result<Vec<u8>> {
+pub(super) fn read_stdin() -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     io::stdin()
         .lock()

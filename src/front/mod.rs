@@ -4,6 +4,7 @@ pub mod cni;
 pub mod definition;
 pub mod lxc;
 pub mod named;
+pub mod netavark;
 pub mod networks;
 pub mod oci;
 

@@ -4,4 +4,5 @@
 pub mod cni;
 pub mod lxc;
 pub mod oci;
+pub mod netavark;
 pub mod wanted;

@@ -12,7 +12,7 @@ mod list;
 mod network;
 pub mod request;
 pub mod result;
-mod unknown;
+pub(crate) mod unknown;
 pub mod version;
 
 pub use args::Args;

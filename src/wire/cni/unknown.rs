@@ -84,7 +84,7 @@ fn refuse_known<'a>(
 
 /// The known key that was most likely meant: one that begins alike, or differs in a third of the letters at
 /// most (`gw` is not a misspelt `dst`).
-pub(in crate::wire) fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
     let key = key.to_lowercase();
     let distance = |known: &str| {
         let known = known.to_lowercase();
