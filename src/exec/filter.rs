@@ -163,6 +163,7 @@ impl Engine {
     /// Who has the ports that are wanted: other attachments, by the elements that are there; processes, by the sockets.
     fn port_claims(&self, attachment: &Attachment, facts: &Facts) -> Result<Vec<PortClaim>> {
         let mut listeners = Vec::new();
+        let callers = if attachment.ports_are_held { kernel::callers() } else { Vec::new() };
         let families: Vec<Family> =
             Family::BOTH.into_iter().filter(|family| attachment.port_target(*family).is_some()).collect();
         // A port on all addresses is taken too if somebody has it on one of them.
@@ -191,7 +192,7 @@ impl Engine {
                 }));
             }
             let listening = maps.iter().filter_map(|map| {
-                let process = kernel::listener(map, *family, attachment.key.container.as_str())?;
+                let process = kernel::listener(map, *family, attachment.key.container.as_str(), &callers)?;
                 Some(PortClaim { map: **map, holder: PortHolder::Process(process) })
             });
             listeners.extend(listening);

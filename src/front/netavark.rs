@@ -102,7 +102,8 @@ fn setup(arguments: &[OsString]) -> Result<Reply> {
     let mut wish = request::asked(&config, &runtime, "")?;
     wish.routes = call.routes()?;
     let maker = Maker::of(Face::Netavark);
-    let request = definition.request((&config, &runtime), key.clone(), netns, &wish, maker)?;
+    let mut request = definition.request((&config, &runtime), key.clone(), netns, &wish, maker)?;
+    request.attachment.ports_are_held = true;
     let outcome = with_runtime(async {
         let container = Container::open(netns, false)?;
         Engine::open(Store::open()?)?.attach(request, &container).await

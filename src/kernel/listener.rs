@@ -13,12 +13,12 @@ use crate::model::{Family, PortMap, Protocol};
 
 /// Who listens on the port of `map` for addresses of `family`, in words; `None` if nobody does, or only a process that
 /// has the container's id among its arguments: podman's conmon keeps a running container's ports from others by
-/// listening on them.
+/// listening on them. Until that runs, podman itself does: one of our `callers`.
 ///
 /// To try and bind is quick and almost always settles it. Only when that fails are the kernel's lists read, for
 /// it may have failed because of a connection that merely goes out from this port.
 #[must_use]
-pub fn listener(map: &PortMap, family: Family, container: &str) -> Option<String> {
+pub fn listener(map: &PortMap, family: Family, container: &str, callers: &[String]) -> Option<String> {
     let any = match family {
         Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
@@ -27,7 +27,7 @@ pub fn listener(map: &PortMap, family: Family, container: &str) -> Option<String
     match try_to_bind(address, map.protocol) {
         Err(Errno::EADDRINUSE) if map.protocol == Protocol::Sctp => Some("a process".to_owned()),
         Err(Errno::EADDRINUSE) => match owner(&listed(address, map.protocol)?) {
-            Some(pid) if is_for(&pid, container) => None,
+            Some(pid) if is_for(&pid, container) || callers.contains(&pid) => None,
             Some(pid) => Some(describe(&pid)),
             None => Some("a process".to_owned()),
         },
@@ -89,6 +89,18 @@ fn owner(inode: &str) -> Option<String> {
         fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| entry.file_name().into_string().ok());
     let mut numbers = pids.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
     numbers.find(|pid| has_it(pid).unwrap_or(false))
+}
+
+/// The process that has called us, the one that has called that, and so on, by their ids.
+#[must_use]
+pub fn callers() -> Vec<String> {
+    // proc_pid_stat(5): after the name, which stands in parentheses and may hold anything, state and parent.
+    let parent = |pid: &str| -> Option<String> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.to_owned();
+        (parent != "0").then_some(parent)
+    };
+    std::iter::successors(parent("self"), |pid| parent(pid)).collect()
 }
 
 /// Whether it has the container's id among its arguments.

@@ -141,6 +141,9 @@ pub struct Attachment {
     pub dns: Dns,
     /// Ports of the host that lead to it.
     pub ports: Vec<PortMap>,
+    /// Whether those who call us listen on the ports already, to keep them from others: podman does, before it sets up
+    /// the network.
+    pub ports_are_held: bool,
     /// To which rates it is limited.
     pub rates: Rates,
 }
@@ -180,6 +183,7 @@ impl Attachment {
             leases: Vec::new(),
             dns: network.dns.clone(),
             ports: Vec::new(),
+            ports_are_held: false,
             rates: network.rates.clone(),
             key,
             netns,
