@@ -58,7 +58,9 @@ fn create() -> Result<Reply> {
     let definition = Definition::new(&completed.network.configuration(&[])?)?;
     let config = Config::parse(&definition.base)?;
     let runtime = config.runtime()?;
-    config.to_network(&definition.base.name, &runtime, &exec::host_seed())?;
+    let name = definition.base.name.clone();
+    let network = config.to_network(&name, &runtime, &exec::host_seed());
+    network.map_err(|error| error.context(format!("network {name}")))?;
     Ok(Reply { stdout: Some(Value::Object(completed.document)), failed: false, unless_printed: None })
 }
 

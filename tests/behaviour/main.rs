@@ -30,6 +30,7 @@ mod manual;
 mod mapped;
 mod marks;
 mod masqueraded;
+mod netavark;
 mod networks;
 mod occupied;
 mod oci;

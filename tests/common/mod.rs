@@ -8,6 +8,7 @@
 #![allow(dead_code, unreachable_pub, reason = "every test binary uses its own part of the laboratory")]
 
 pub mod cni;
+pub mod netavark;
 pub mod state;
 pub mod traffic;
 

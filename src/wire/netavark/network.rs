@@ -153,6 +153,7 @@ impl Network {
             return Ok(None);
         }
         let by_podman = chooser == Chooser::Podman && !ips.is_empty();
+        self.refuse_strays(ips)?;
         let (mut ranges, mut addresses) = (Vec::new(), Vec::new());
         for subnet in self.subnets() {
             let net = subnet.net()?;
@@ -172,6 +173,19 @@ impl Network {
             ipam["routes"] = routes;
         }
         Ok(Some(ipam))
+    }
+
+    /// An address of none of the subnets would have neither a length nor a gateway.
+    fn refuse_strays(&self, ips: &[IpAddr]) -> Result<()> {
+        let nets = self.subnets().iter().map(Subnet::net).collect::<Result<Vec<IpNet>>>()?;
+        match ips.iter().find(|address| !nets.is_empty() && !nets.iter().any(|net| net.contains(*address))) {
+            None => Ok(()),
+            Some(stray) => {
+                let nets: Vec<String> = nets.iter().map(ToString::to_string).collect();
+                Err(Error::new(Code::InvalidConfig, format!("its subnets are {}", nets.join(", ")))
+                    .context(format!("address {stray} is in none of its subnets")))
+            }
+        }
     }
 
     /// Routes inside the container, if they are not just the default ones.
