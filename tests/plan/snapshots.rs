@@ -1,6 +1,7 @@
 //! Whole plans: `tests/plans/<case>/`.
 //!
-//! `conf.json` is what a runtime writes to stdin; `env.json` the call, if it is not that of container `c1`;
+//! `conf.json` is what a CNI runtime writes to stdin, `setup.json` what netavark does (then `result.json` is what netavark
+//! is answered); `env.json` the call, if it is not that of container `c1`;
 //! `facts.json` how things are (`readable.rs`). `plan.txt` and `result.json` are what must come of it, or
 //! `refused.txt`. `UPDATE_PLANS=1 cargo test --test plan` writes them anew: read the difference.
 
@@ -19,6 +20,7 @@ use springline::plan::{self, Facts, Object, Plan, Step};
 use springline::wire::cni::base::Base;
 use springline::wire::cni::env::Verb;
 use springline::wire::cni::{Config, ResultDocument, Version, request};
+use springline::wire::netavark::{self, PluginCall};
 
 use crate::diff::diff;
 use crate::readable::FactsFile;
@@ -99,6 +101,9 @@ fn outcome(case: &Path) -> Result<(String, String)> {
     let call: Call = read(case, "env.json").map_or_else(Call::default, |value| parse(case, "env.json", value));
     let facts: FactsFile =
         read(case, "facts.json").map_or_else(FactsFile::default, |value| parse(case, "facts.json", value));
+    if let Ok(setup) = fs::read(case.join("setup.json")) {
+        return for_netavark(&setup, &facts);
+    }
     let conf = fs::read(case.join("conf.json")).unwrap();
     let base = Base::parse(&conf, Verb::Add)?;
     let (attachment, asked) = attachment(&base, &call)?;
@@ -120,6 +125,23 @@ fn outcome(case: &Path) -> Result<(String, String)> {
         Value::Object(call.versions.iter().map(one).collect::<Result<Map<_, _>>>()?)
     };
     Ok((lines.join("\n") + "\n", format!("{result:#}\n")))
+}
+
+/// The same for a call of netavark's.
+fn for_netavark(setup: &[u8], facts: &FactsFile) -> Result<(String, String)> {
+    let call = PluginCall::parse(setup)?;
+    let conf = Value::Object(call.configuration()?).to_string();
+    let base = Base::parse(conf.as_bytes(), Verb::Add)?;
+    let config = Config::parse(&base)?;
+    let runtime = config.runtime()?;
+    let network = config.to_network(&base.name, &runtime, "")?;
+    let mut wish = request::asked(&config, &runtime, "")?;
+    wish.routes = call.routes()?;
+    let attachment = request::attachment(call.key()?, "/run/netns/c1", network, &wish, "")?;
+    let facts = facts.to_facts(&attachment.key);
+    let (plan, outcome) = plan(&with_addresses(attachment, &wish.ips), &facts)?;
+    let lines: Vec<String> = plan.steps.iter().map(ToString::to_string).collect();
+    Ok((lines.join("\n") + "\n", format!("{:#}\n", netavark::status(&outcome))))
 }
 
 fn read(case: &Path, file: &str) -> Option<Value> {

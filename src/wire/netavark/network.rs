@@ -199,15 +199,16 @@ impl Network {
         if given.is_empty() && !(is_routed && self.is_internal()) {
             return Ok(None);
         }
+        // Beside those that are given: the default ones. Internal: routed, those to the other containers of the network,
+        // by the host; bridged, none, for they are on the link.
+        let is_internal = self.is_internal();
         let mut routes = Vec::new();
-        for subnet in self.subnets().iter().filter(|subnet| has_gateway(subnet)) {
+        for subnet in self.subnets().iter().filter(|subnet| has_gateway(subnet) && (is_routed || !is_internal)) {
             let net = subnet.net()?;
             let everything = if net.addr().is_ipv4() { "0.0.0.0/0" } else { "::/0" };
-            // Internal and routed: by the host to the other containers of the network, and nowhere else.
-            let dst = if self.is_internal() { net.to_string() } else { everything.to_owned() };
+            let dst = if is_internal { net.to_string() } else { everything.to_owned() };
             let route = json!({ "dst": dst });
-            let is_given = given.iter().any(|given| given.destination == dst);
-            if !is_given && !routes.contains(&route) && (self.is_internal() <= is_routed) {
+            if !given.iter().any(|given| given.destination == dst) && !routes.contains(&route) {
                 routes.push(route);
             }
         }
