@@ -80,7 +80,7 @@ async fn refuse_foreign_link(host: &Endpoint, completed: &Completed) -> Result<(
     let Some(name) = &completed.bridge else { return Ok(()) };
     let doing = || format!("network {}: the bridge's name", completed.network.name);
     let name = IfName::parse(name).coded(Code::InvalidConfig, doing)?;
-    let found = host.look_up(&[name.clone()], &[]).await;
+    let found = host.look_up(std::slice::from_ref(&name), &[]).await;
     let (views, _) = found.map_err(|error| Error::new(Code::Kernel, error.to_string()).context("look at the host"))?;
     match views.into_iter().flatten().find(|view| view.link.kind != LinkKind::Bridge) {
         Some(view) => {

@@ -94,7 +94,7 @@ impl Answer {
     pub fn error(&self) -> String {
         assert_eq!(self.0.status.code(), Some(1), "{}", self.said());
         let document: Value = serde_json::from_slice(&self.0.stdout).unwrap_or_default();
-        let keys: Vec<_> = document.as_object().expect(&self.said()).keys().cloned().collect();
+        let keys: Vec<_> = document.as_object().unwrap_or_else(|| panic!("{}", self.said())).keys().cloned().collect();
         assert_eq!(keys, ["error"], "{}", self.said());
         let text = document["error"].as_str().unwrap_or_default().to_owned();
         assert!(!text.is_empty() && !text.contains('\n'), "{text:?}");

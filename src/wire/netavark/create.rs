@@ -6,7 +6,8 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde_json::{Map, Value, json};
 
 use super::Network;
-use super::network::{Chooser, first_host};
+use super::network::Chooser;
+use super::subnet::first_host;
 use crate::error::{Code, Coded, Error, Result};
 use crate::model::{Addressing, Family, stable_hash};
 

@@ -7,6 +7,7 @@ mod create;
 mod network;
 mod options;
 mod setup;
+mod subnet;
 
 pub use create::{Completed, complete};
 pub use setup::{Departure, PluginCall, status};
@@ -136,8 +137,9 @@ pub fn about() -> Value {
 /// An error: exactly this one key, or podman cannot read it. One line, for podman shows nothing else to the user.
 #[must_use]
 pub fn error_document(error: &crate::error::Error) -> Value {
-    let hints: String = error.hints.iter().map(|hint| format!("; hint: {hint}")).collect();
-    let text = format!("{:#}{hints}", error.source);
+    let cause = format!("{:#}", error.source);
+    let hints = error.hints.iter().map(|hint| format!("hint: {hint}"));
+    let text = std::iter::once(cause).chain(hints).collect::<Vec<_>>().join("; ");
     let line = text.split(['\n', '\r']).map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
     json!({ "error": line })
 }

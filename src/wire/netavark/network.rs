@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::options::Options;
 use super::{Network, Route, Subnet};
 use crate::error::{Code, Coded, Error, Result};
-use crate::model::{IfName, parse_address, parse_network, stable_hash};
+use crate::model::{IfName, stable_hash};
 
 /// The version in which our own documents are written; nobody outside sees them.
 const CNI_VERSION: &str = "1.1.0";
@@ -191,10 +191,9 @@ impl Network {
     /// Routes inside the container, if they are not just the default ones.
     fn container_routes(&self, options: &Options) -> Result<Option<Value>> {
         let is_routed = !options.is_bridged();
-        let has_gateway = |subnet: &Subnet| match is_routed {
-            true => options.keys.get("gateway") != Some(&json!("none")),
-            false => subnet.gateway().is_some(),
-        };
+        let scheme = options.keys.get("gateway").map(|gateway| gateway.get("scheme").unwrap_or(gateway));
+        let has_gateway =
+            |subnet: &Subnet| if is_routed { scheme != Some(&json!("none")) } else { subnet.gateway().is_some() };
         let given = self.routes.as_deref().unwrap_or_default();
         if given.is_empty() && !(is_routed && self.is_internal()) {
             return Ok(None);
@@ -251,70 +250,6 @@ impl Network {
 impl Options {
     pub(super) fn is_bridged(&self) -> bool {
         self.keys.get("mode") == Some(&json!("bridged"))
-    }
-}
-
-impl Subnet {
-    pub(super) fn net(&self) -> Result<IpNet> {
-        parse_network(&self.subnet).coded(Code::InvalidConfig, || "subnet")
-    }
-
-    pub(super) fn gateway(&self) -> Option<&str> {
-        self.gateway.as_deref().filter(|gateway| !gateway.is_empty())
-    }
-
-    /// The gateway, or the address that podman will make it.
-    fn gateway_or_first(&self) -> Result<Option<IpAddr>> {
-        match self.gateway() {
-            Some(gateway) => Ok(gateway.parse().ok()),
-            None => Ok(first_host(self.net()?)),
-        }
-    }
-
-    /// The range that stands for the subnet. If the addresses are given it is the whole subnet, for they need not be of
-    /// the part of it from which addresses are given out.
-    fn range(&self, net: IpNet, is_given: bool, by_podman: bool, is_bridged: bool) -> Value {
-        let mut range = json!({ "subnet": self.subnet });
-        match self.gateway() {
-            Some(gateway) => range["gateway"] = gateway.into(),
-            // Routed, no address of the subnet is a gateway: podman may give out the first one, too.
-            None if by_podman && !is_bridged => range["gateway"] = net.network().to_string().into(),
-            None => {}
-        }
-        if is_given {
-            if !is_bridged {
-                range["rangeStart"] = net.network().to_string().into();
-                range["rangeEnd"] = net.broadcast().to_string().into();
-            }
-            return range;
-        }
-        let lease = self.lease_range.clone().unwrap_or_default();
-        let bound = |text: Option<String>| text.filter(|text| !text.is_empty());
-        let (start, end) = (bound(lease.start_ip), bound(lease.end_ip));
-        // podman counts a subnet's own and its broadcast address to an --ip-range that ends there.
-        let is_no_host = |text: &String| {
-            let address = parse_address(text).map(|net| net.addr()).ok();
-            let tiny = net.max_prefix_len() - net.prefix_len() < 2;
-            !tiny && (address == Some(net.network()) || (net.addr().is_ipv4() && address == Some(net.broadcast())))
-        };
-        if let Some(start) = start.filter(|start| !is_no_host(start)) {
-            range["rangeStart"] = start.into();
-        }
-        if let Some(end) = end.filter(|end| !is_no_host(end)) {
-            range["rangeEnd"] = end.into();
-        }
-        range
-    }
-}
-
-/// The first address of a network that a host can have, if it is wide enough to have one to spare.
-pub(super) fn first_host(net: IpNet) -> Option<IpAddr> {
-    if net.max_prefix_len() - net.prefix_len() < 2 {
-        return None;
-    }
-    match net.network() {
-        IpAddr::V4(network) => Some(IpAddr::V4((u32::from(network) + 1).into())),
-        IpAddr::V6(network) => Some(IpAddr::V6((u128::from(network) + 1).into())),
     }
 }
 
@@ -401,9 +336,9 @@ mod tests {
     #[test]
     fn routes_come_beside_the_default_ones() {
         let routes = json!([{"destination": "10.9.0.0/16", "gateway": "10.77.0.1", "metric": 5}]);
-        let routed = described(&json!({"routes": routes}), &[]);
+        let by_host = described(&json!({"routes": routes}), &[]);
         let expected = json!([{"dst": "0.0.0.0/0"}, {"dst": "::/0"}, {"dst": "10.9.0.0/16", "priority": 5}]);
-        assert_eq!(routed["ipam"]["routes"], expected);
+        assert_eq!(by_host["ipam"]["routes"], expected);
         let bridged = described(&json!({"routes": routes, "options": {"mode": "bridged"}}), &[]);
         assert_eq!(bridged["ipam"]["routes"][2], json!({"dst": "10.9.0.0/16", "priority": 5, "gw": "10.77.0.1"}));
         let elsewhere = json!([{"destination": "10.9.0.0/16", "gateway": "10.77.0.7"}]);

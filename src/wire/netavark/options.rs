@@ -67,13 +67,13 @@ impl Options {
                 "bridge" | "com.docker.network.bridge.name" => {
                     options.bridge_name = Some(once(options.bridge_name.as_ref(), text, "bridge")?);
                 }
-                "com.docker.network.driver.mtu" => options.set("mtu", value)?,
-                "isolate" => options.set("isolation", isolation_of(text)?)?,
+                "com.docker.network.driver.mtu" => options.set("mtu", &value)?,
+                "isolate" => options.set("isolation", &isolation_of(text)?)?,
                 "masqueradeExcept" => {
                     let nets: Vec<&str> = text.split([',', ' ']).filter(|net| !net.is_empty()).collect();
-                    options.set("masquerade", json!({ "except": nets }))?;
+                    options.set("masquerade", &json!({ "except": nets }))?;
                 }
-                "no_default_route" if is_true(key, text)? => options.set("defaultRoute", false.into())?,
+                "no_default_route" if is_true(key, text)? => options.set("defaultRoute", &false.into())?,
                 "no_default_route" => {}
                 "hairpin" | "isolated" => {
                     let on = is_true(key, text)?;
@@ -81,7 +81,7 @@ impl Options {
                 }
                 "vlan" => drop(options.bridge.insert(key.clone(), value)),
                 "ipam" => options.ipam = Some(text.clone()),
-                own if OWN.contains(&own) => options.set(own, value)?,
+                own if OWN.contains(&own) => options.set(own, &value)?,
                 unknown => {
                     return Err(unknown_option("option", unknown, &OWN.iter().chain(&WORDS).collect::<Vec<_>>()));
                 }
@@ -90,9 +90,9 @@ impl Options {
         Ok(options)
     }
 
-    fn set(&mut self, key: &str, value: Value) -> Result<()> {
+    fn set(&mut self, key: &str, value: &Value) -> Result<()> {
         match self.keys.insert(key.to_owned(), value.clone()) {
-            Some(there) if there != value => Err(Error::new(Code::InvalidConfig, format!("{there} and {value}"))
+            Some(there) if there != *value => Err(Error::new(Code::InvalidConfig, format!("{there} and {value}"))
                 .context(format!("options that both set {key} disagree"))),
             _ => Ok(()),
         }
