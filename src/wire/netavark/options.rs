@@ -182,7 +182,9 @@ mod tests {
         let said = |pairs: &[(&str, &str)]| read(pairs).unwrap_err().to_string();
         assert!(said(&[("hairpn", "true")]).contains("did you mean hairpin?"));
         assert!(said(&[("vrf", "red")]).contains("known are: allmulti"));
-        assert!(said(&[("mtu", "1400"), ("com.docker.network.driver.mtu", "1500")]).contains("1400 and 1500"));
+        assert!(
+            said(&[("mtu", "1400"), ("com.docker.network.driver.mtu", "1500")]).contains("disagree: 1500 and 1400")
+        );
         assert!(said(&[("isolate", "perhaps")]).contains("true, strict or false"));
         assert!(read(&[("mtu", "1400"), ("com.docker.network.driver.mtu", "1400")]).is_ok());
     }
