@@ -1,6 +1,7 @@
 //! ADD: observe, choose addresses, plan, run; or undo.
 
 use std::time::{SystemTime, UNIX_EPOCH};
+use std::net::IpAddr;
 
 use super::run::Run;
 use super::{Container, Engine, Today};
@@ -81,7 +82,7 @@ struct Adding<'a> {
 impl Adding<'_> {
     /// Clears away what an earlier ADD of the same key left: one that was killed half way, or one whose
     /// namespace has died without a DEL. Returns the addresses that it had.
-    async fn take_over(&mut self) -> Result<Vec<std::net::IpAddr>> {
+    async fn take_over(&mut self) -> Result<Vec<IpAddr>> {
         let key = &self.attachment.key;
         let Some(record) = self.engine.store.record(key)? else { return Ok(Vec::new()) };
         if record.phase == Phase::Ready && self.engine.is_alive(&record) {
@@ -264,16 +265,18 @@ impl Engine {
         cookie.is_some_and(|endpoint| endpoint.socket.cookie() == record.netns.cookie)
     }
 
-    /// Chooses addresses; if a range is full, of dead attachments' too.
+    /// Chooses addresses; if a range is full, of dead attachments' too, and if one is asked for by name, that of a dead
+    /// attachment.
     async fn choose(&self, key: &AttachmentKey, ipam: &Ipam, wishes: &Wishes) -> Result<ipam::Chosen> {
-        match ipam::choose(&self.store, key, ipam, wishes) {
-            Err(full) if full.code == Code::TryAgainLater => {
-                if self.reclaim(key, ipam).await? == 0 {
-                    return Err(full);
-                }
-                ipam::choose(&self.store, key, ipam, wishes)
-            }
-            other => other,
+        let error = match ipam::choose(&self.store, key, ipam, wishes) {
+            Err(error) => error,
+            chosen => return chosen,
+        };
+        let is_full = error.code == Code::TryAgainLater;
+        let is_asked = |address: IpAddr| wishes.requested.iter().any(|wish| wish.addr() == address);
+        if self.reclaim(key, ipam, |address| is_full || is_asked(address)).await? == 0 {
+            return Err(error);
         }
+        ipam::choose(&self.store, key, ipam, wishes)
     }
 }

@@ -1,5 +1,6 @@
 //! DEL: what record and facts show to be the attachment's, removed.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::Engine;
@@ -102,12 +103,18 @@ impl Engine {
         })
     }
 
-    /// Detaches attachments of the network that hold leases and are dead, so that a full range has room.
-    /// How many leases came free. The caller holds the state lock and its own attachment's.
-    pub(super) async fn reclaim(&self, key: &AttachmentKey, ipam: &Ipam) -> Result<usize> {
+    /// Detaches attachments of the network that hold leases of such addresses and are dead, so that a full range has
+    /// room. How many leases came free. The caller holds the state lock and its own attachment's.
+    pub(super) async fn reclaim(
+        &self,
+        key: &AttachmentKey,
+        ipam: &Ipam,
+        is_wanted: impl Fn(IpAddr) -> bool,
+    ) -> Result<usize> {
         let Ipam::BuiltIn { data_dir, .. } = ipam else { return Ok(0) };
         let mut freed = 0;
-        for (lease, owner) in self.store.leases_of(&key.network, data_dir.as_deref())? {
+        let leases = self.store.leases_of(&key.network, data_dir.as_deref())?;
+        for (lease, owner) in leases.into_iter().filter(|(lease, _)| is_wanted(lease.address)) {
             // Whoever is at work on an attachment keeps its lock: it is not dead. Our own we hold already; fcntl(2)
             // would grant it a second time, and let go of both at once.
             let owner_lock = if owner == *key { None } else { self.store.try_lock_attachment(&owner)? };
