@@ -203,6 +203,27 @@ fn gc_after_a_dead_runtime() {
     }
 }
 
+/// podman gives an address to the next one although nobody has called teardown for the one before.
+#[test]
+fn addresses_of_the_dead() {
+    for keys in both_modes() {
+        let lab = Lab::new();
+        let podman = Podman(&lab);
+        let network = podman.create(&keys);
+        let before = lab.host_state();
+        let (a, b) = (lab.container("a"), lab.container("b"));
+        let ips = ["10.77.0.5", "fd77::5"];
+        podman.setup(&plain(&network, &a, &ips), &a).document();
+        a.kill();
+        let second = plain(&network, &b, &ips);
+        podman.setup(&second, &b).document();
+        assert!(ips.iter().all(|ip| lab.host().ping(ip)), "the second has it");
+        assert!(springline(&lab, &["check"]).0, "all is as recorded");
+        podman.teardown(&second, &b);
+        assert_unchanged(&before, &lab.host_state());
+    }
+}
+
 /// Where podman chooses nothing, springline does.
 #[test]
 fn addresses_of_our_own() {
