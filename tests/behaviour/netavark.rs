@@ -224,6 +224,27 @@ fn addresses_of_the_dead() {
     }
 }
 
+/// netavark has died, and nobody will ever know of the attachment.
+#[test]
+fn an_answer_that_nobody_hears() {
+    let lab = Lab::new();
+    let podman = Podman(&lab);
+    let network = podman.create(&with_options(&json!({})));
+    let before = lab.host_state();
+    let c = lab.container("c");
+    let path = lab.dir().join("call.json");
+    std::fs::write(&path, plain(&network, &c, &["10.77.0.5", "fd77::5"]).to_string()).expect("write the call");
+    let (binary, state) = (env!("CARGO_BIN_EXE_springline"), lab.state_dir());
+    let line = format!(
+        "SPRINGLINE_STATE_DIR={} {binary} setup {} < {} > /dev/full; echo $?",
+        state.display(),
+        c.path(),
+        path.display()
+    );
+    assert_eq!(lab.host().shell(&line).trim(), "1");
+    assert_unchanged(&before, &lab.host_state());
+}
+
 /// Where podman chooses nothing, springline does.
 #[test]
 fn addresses_of_our_own() {
