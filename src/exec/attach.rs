@@ -1,7 +1,7 @@
 //! ADD: observe, choose addresses, plan, run; or undo.
 
-use std::time::{SystemTime, UNIX_EPOCH};
 use std::net::IpAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::run::Run;
 use super::{Container, Engine, Today};

@@ -3,6 +3,6 @@
 
 pub mod cni;
 pub mod lxc;
-pub mod oci;
 pub mod netavark;
+pub mod oci;
 pub mod wanted;
