@@ -1,6 +1,7 @@
 //! `springline hook`: what runtimes call that do not speak CNI.
 
 use std::env;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -25,7 +26,7 @@ pub(super) enum Hook {
     ///     lxc.hook.post-stop = /usr/bin/springline hook lxc
     ///
     /// With several networks, each --network begins another interface, to which the options after it belong. Without
-    /// any, the container's interfaces are those of a file:
+    /// any, the container's interfaces are those of a file (--config):
     ///
     ///     {"interfaces": [{"network": "public", "ip": ["198.51.100.7", "2001:db8::7"], "route": "10.5.5.0/24"},
     ///                     {"network": "lan", "ifname": "lan0", "mac": "02:00:00:00:00:07", "port": "8080:80/tcp"}]}
@@ -69,6 +70,9 @@ pub(super) struct LxcArguments {
     /// The file with the container's interfaces; by default /etc/springline/lxc/NAME.json
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Have the guest's own network service agree with what was made: write its files (springline distconfig)
+    #[arg(long)]
+    write_config: bool,
     /// What LXC adds with `lxc.hook.version = 0`: NAME lxc TYPE, and more
     #[arg(hide = true)]
     words: Vec<String>,
@@ -92,7 +96,13 @@ pub(super) fn run(hook: &Hook) -> Result<()> {
     match hook {
         Hook::Lxc(arguments) => {
             let call = HookCall::read(&arguments.words, |name| env::var_os(name))?;
-            lxc::serve(&call, &arguments.interfaces.0, arguments.config.as_deref())
+            let written =
+                lxc::serve(&call, &arguments.interfaces.0, arguments.config.as_deref(), arguments.write_config)?;
+            // Into LXC's log: what could not be written is no reason not to start.
+            for line in written {
+                let _ = writeln!(io::stderr(), "springline: {line}");
+            }
+            Ok(())
         }
         Hook::Oci(arguments) => {
             let allowed = Allowed { networks: arguments.allow.clone(), keys: arguments.allow_key.clone() };

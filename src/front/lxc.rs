@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::named::Guest;
 use super::with_runtime;
 use crate::error::{Code, Coded, Error, Result};
-use crate::exec::Engine;
+use crate::exec::{self, Engine, FileState};
 use crate::model::{ContainerId, Face, Maker};
 use crate::store::Store;
 use crate::wire::lxc::{HookCall, Moment};
@@ -19,8 +19,14 @@ use crate::wire::wanted::{self, InterfaceKey, InterfacesFile};
 const FOLDER: &str = "/etc/springline/lxc";
 
 /// Serves one call of the hook. The interfaces are those of the options, or else of the container's file: the one that
-/// is named, or `/etc/springline/lxc/NAME.json`.
-pub fn serve(call: &HookCall, options: &[InterfaceKey], file: Option<&Path>) -> Result<()> {
+/// is named, or `/etc/springline/lxc/NAME.json`. With `write_config`, the guest's own network service is told of them;
+/// what of that could not be done is returned, and keeps no container from starting.
+pub fn serve(
+    call: &HookCall,
+    options: &[InterfaceKey],
+    file: Option<&Path>,
+    write_config: bool,
+) -> Result<Vec<String>> {
     let maker = Maker { face: Face::Lxc, instance: call.folder.clone() };
     let guest = |interfaces| Guest { container: call.container.clone(), maker, interfaces };
     let interfaces = interfaces(&call.container, options, file).and_then(|keys| wanted::to_model(&keys));
@@ -29,17 +35,33 @@ pub fn serve(call: &HookCall, options: &[InterfaceKey], file: Option<&Path>) -> 
             let guest = guest(interfaces?);
             refuse_plain_user(&call.container)?;
             let netns = format!("/proc/{pid}/ns/net");
-            with_runtime(async { guest.attach(&Engine::open(Store::open()?)?, &netns).await.map(drop) })
+            with_runtime(async { guest.attach(&Engine::open(Store::open()?)?, &netns).await.map(drop) })?;
+            Ok(if write_config { configure(&call.container, pid) } else { Vec::new() })
         }
         // What must be removed is in the records: an option that has become wrong must not keep it.
         Moment::Stop => {
             let guest = guest(interfaces.unwrap_or_default());
             if !nix::unistd::geteuid().is_root() {
-                return Ok(()); // start-host has refused, so there is nothing; and nothing could be done
+                return Ok(Vec::new()); // start-host has refused, so there is nothing; and nothing could be done
             }
-            with_runtime(async { guest.detach(&Engine::open(Store::open()?)?).await.map(drop) })
+            with_runtime(async { guest.detach(&Engine::open(Store::open()?)?).await.map(|_| Vec::new()) })
         }
     }
+}
+
+/// Writes the files of the guest's own network service, by way of its init: there all of its file systems are mounted,
+/// whatever they are on, and init waits until the hook has ended.
+fn configure(container: &ContainerId, pid: u32) -> Vec<String> {
+    let configured = Store::open().and_then(|store| {
+        let (guest, unfit) = exec::guest_of_container(&store, container)?;
+        let report = exec::configure_guest(Path::new(&format!("/proc/{pid}/root")), None, &guest)?;
+        let left = report.files.into_iter().filter_map(|(path, state)| match state {
+            FileState::LeftAlone(why) => Some(format!("{path} is left alone: {why}")),
+            FileState::Written | FileState::Unchanged | FileState::Removed => None,
+        });
+        Ok(unfit.into_iter().chain(report.warnings).chain(left).collect())
+    });
+    configured.unwrap_or_else(|error| vec![format!("the guest's own network configuration was not written: {error}")])
 }
 
 fn interfaces(container: &ContainerId, options: &[InterfaceKey], file: Option<&Path>) -> Result<Vec<InterfaceKey>> {

@@ -11,7 +11,7 @@ use super::named::Guest;
 use super::with_runtime;
 use crate::error::{Code, Coded, Error, Result};
 use crate::exec::Engine;
-use crate::kernel::{Netns, process};
+use crate::kernel::Netns;
 use crate::model::{ContainerId, Face, Maker};
 use crate::store::Store;
 use crate::wire::oci::{Allowed, Moment, State};
@@ -23,7 +23,6 @@ const MAX_STATE: u64 = 4 << 20;
 /// Serves one call of the hook. The interfaces are those of the container's annotations, within what is `allowed`, or
 /// else those of the line's `options`. A container with neither is none of our business.
 pub fn serve(options: &[InterfaceKey], allowed: &Allowed) -> Result<()> {
-    process::let_go_of_inherited();
     let state = State::parse(&read_state()?)?;
     let of_container = || format!("container {:?}", state.id);
     let annotated = state.interfaces(allowed);

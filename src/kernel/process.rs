@@ -2,6 +2,7 @@
 //!
 //! Unsafe code is denied everywhere else.
 
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -13,10 +14,10 @@ use nix::unistd::ForkResult;
 /// Runs `work` in a forked child, which then ends. The process must have no other thread (none of
 /// springline's fronts has): a child of a threaded process may find the allocator locked for ever.
 ///
-/// The child holds on to nothing of its parent's: not its pipes, for whose end the runtime waits, not its
+/// The child holds on to nothing of its parent's but `kept`: not its pipes, for whose end the runtime waits, not its
 /// terminal, not its directory. Locks are the parent's to release (`store::Lock` does so explicitly).
 #[allow(unsafe_code)]
-pub(super) fn in_child(work: impl FnOnce()) -> Result<(), Errno> {
+pub(super) fn in_child(kept: BorrowedFd<'_>, work: impl FnOnce()) -> Result<(), Errno> {
     // SAFETY: no other thread exists, so the child may do whatever the parent may.
     match unsafe { nix::unistd::fork() }? {
         ForkResult::Parent { .. } => Ok(()),
@@ -28,6 +29,7 @@ pub(super) fn in_child(work: impl FnOnce()) -> Result<(), Errno> {
                 let _ = nix::unistd::dup2_stdout(&null);
                 let _ = nix::unistd::dup2_stderr(&null);
             }
+            let_go_of_all_but(kept);
             work();
             #[allow(clippy::exit)] // a child that returned would run the parent's code a second time
             std::process::exit(0)
@@ -35,14 +37,13 @@ pub(super) fn in_child(work: impl FnOnce()) -> Result<(), Errno> {
     }
 }
 
-/// Closes whatever was open when the program began, but for stdin, stdout and stderr. A runtime may hand its hooks more
-/// than it knows of, such as its own caller's pipes; what works on behind us would keep them open. Only good before
-/// anything else is opened.
-pub(crate) fn let_go_of_inherited() {
+/// Closes every descriptor but stdin, stdout, stderr and `kept`. Runtimes hand their plugins and hooks more than they
+/// know of, such as their own caller's pipes, for whose end somebody waits.
+fn let_go_of_all_but(kept: BorrowedFd<'_>) {
     let names = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten().map(|entry| entry.file_name());
     // Listed first, so that the list's own descriptor is closed by its owner, and not found open here.
     let numbers: Vec<i32> = names.filter_map(|name| name.to_str()?.parse().ok()).collect();
-    for number in numbers.into_iter().filter(|number| *number > 2) {
+    for number in numbers.into_iter().filter(|number| *number > 2 && *number != kept.as_raw_fd()) {
         let _ = nix::unistd::close(number);
     }
 }

@@ -6,7 +6,7 @@
 //! caller goes on when the notification arrives.
 
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use futures_util::future::{self, Either};
@@ -33,7 +33,7 @@ pub async fn remove_link(endpoint: &Endpoint, name: &IfName, index: u32) -> Resu
     let mut events = Socket::subscribe(MulticastGroup::Link as u32)?;
     let (status, report) = std::io::pipe()?;
     let status = pipe::Receiver::from_owned_fd(OwnedFd::from(status))?;
-    let child = process::in_child(|| {
+    let child = process::in_child(report.as_fd(), || {
         let errno = delete(index).unwrap_or_else(|error| error.errno);
         if errno != 0 {
             let _ = (&report).write_all(&errno.to_ne_bytes());

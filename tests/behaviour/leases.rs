@@ -64,11 +64,10 @@ fn leases_of_an_earlier_boot_block_nothing() {
     let first = Attached::new(&lab, &conf, &c1);
     let file = lease_dir(&lab).join("10.22.0.2");
     let mut lease: Value = serde_json::from_slice(&fs::read(&file).expect("the lease")).expect("a lease is JSON");
-    first.detach();
     let asking = merged(&conf, &json!({"runtimeConfig": {"ips": ["10.22.0.2"]}}));
-    fs::write(&file, lease.to_string()).expect("write a lease");
     let error = crate::support::add(&lab, &asking, &c2, "eth0").error();
     error.saying("10.22.0.2").saying("n/c1/eth0");
+    first.detach();
     lease["boot"] = json!("00000000-0000-0000-0000-000000000000");
     fs::write(&file, lease.to_string()).expect("write a lease");
     assert_eq!(Attached::new(&lab, &asking, &c2).ips(), ["10.22.0.2"]);
