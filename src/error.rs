@@ -87,6 +87,14 @@ impl Error {
         if self.source.chain().any(denied) { self.hint(Self::PRIVILEGES) } else { self }
     }
 
+    /// All of them as one: the first, with the others as hints; fine if there are none. For work that goes on after
+    /// errors.
+    pub fn all(errors: Vec<Self>) -> Result<()> {
+        let mut errors = errors.into_iter();
+        let Some(first) = errors.next() else { return Ok(()) };
+        Err(errors.fold(first, |first, other| first.hint(format!("{:#}", other.source))))
+    }
+
     /// What to do about a lack of privileges.
     pub const PRIVILEGES: &str = "springline needs CAP_NET_ADMIN in the host's namespace and the container's";
 

@@ -5,12 +5,13 @@ use std::io::Write;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::progress::Progress;
 use super::say;
 use crate::error::{Code, Error, Result};
 use crate::exec::Engine;
 use crate::front::with_runtime;
 use crate::model::AttachmentKey;
-use crate::plan::Step;
+use crate::plan::Difference;
 use crate::store::Store;
 
 /// What to check.
@@ -29,7 +30,7 @@ pub(super) struct Arguments {
 /// What came of one attachment.
 struct Finding {
     key: AttachmentKey,
-    outcome: Result<Vec<Step>>,
+    outcome: Result<Vec<Difference>>,
 }
 
 /// Checks; the exit status is that of the worst.
@@ -37,11 +38,12 @@ pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<()> {
     let findings = with_runtime(async {
         let engine = Engine::open(Store::open()?)?;
         let mut findings = Vec::new();
-        for key in engine.store.attachments()? {
-            if !is_named(&key, &arguments.attachments) {
-                continue;
-            }
-            let outcome = if arguments.repair { engine.repair(&key).await } else { engine.inspect(&key).await };
+        let mut keys = engine.store.attachments()?;
+        keys.retain(|key| is_named(key, &arguments.attachments));
+        let mut progress = Progress::new(if arguments.repair { "repair" } else { "check" }, Some(keys.len()));
+        for key in keys {
+            progress.step(&key);
+            let outcome = if arguments.repair { engine.repair(&key).await } else { engine.differences(&key).await };
             findings.push(Finding { key, outcome });
         }
         Ok(findings)
@@ -90,7 +92,10 @@ impl Finding {
     fn show(&self, out: &mut impl Write, repaired: bool) -> Result<()> {
         say(out, format!("{:<9} {}", self.state(repaired), self.key))?;
         match &self.outcome {
-            Ok(missing) => missing.iter().try_for_each(|step| say(out, format!("          missing: {step}"))),
+            Ok(missing) => missing.iter().try_for_each(|Difference { expected, actual }| {
+                say(out, format!("          missing: {expected}"))?;
+                actual.iter().try_for_each(|actual| say(out, format!("          instead: {actual}")))
+            }),
             Err(error) => say(out, format!("          {error}")),
         }
     }
@@ -98,7 +103,13 @@ impl Finding {
     fn to_json(&self, repaired: bool) -> Value {
         let mut value = json!({"attachment": self.key.to_string(), "state": self.state(repaired)});
         match &self.outcome {
-            Ok(missing) => value["missing"] = missing.iter().map(ToString::to_string).collect(),
+            Ok(missing) => {
+                let one = |Difference { expected, actual }: &Difference| match actual {
+                    Some(actual) => json!({"expected": expected.to_string(), "actual": actual}),
+                    None => json!({ "expected": expected.to_string() }),
+                };
+                value["missing"] = missing.iter().map(one).collect();
+            }
             Err(error) => value["error"] = error.to_string().into(),
         }
         value

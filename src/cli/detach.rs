@@ -4,6 +4,7 @@ use std::io::Write;
 
 use clap::Args;
 
+use super::progress::Progress;
 use super::{attach, check, say};
 use crate::error::{Code, Error, Result};
 use crate::exec::{Engine, Today};
@@ -37,7 +38,9 @@ pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<()> {
                 .context("nothing was detached")
                 .hint("name containers, or NETWORK/ID"));
         }
+        let mut progress = Progress::new("detach", Some(keys.len()));
         for key in keys {
+            progress.step(&key);
             let today =
                 Definition::named(&key.network).map_or_else(|_| Today::default(), |network| network.today(&key, ""));
             match engine.detach(&key, today).await {
@@ -55,8 +58,5 @@ pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<()> {
     if done.is_empty() && errors.is_empty() {
         return Err(Error::new(Code::UnknownContainer, arguments.attachments.join(", ")).context("no such attachment"));
     }
-    let mut errors = errors.into_iter();
-    errors.next().map_or(Ok(()), |first| {
-        Err(errors.fold(first, |first: Error, other| first.hint(format!("{:#}", other.source))))
-    })
+    Error::all(errors)
 }

@@ -1,10 +1,12 @@
 //! `springline gc`: what dead containers have left, removed.
 
+use std::cell::RefCell;
 use std::io::Write;
 
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::progress::Progress;
 use super::say;
 use crate::error::{Error, Result};
 use crate::exec::{Engine, Spared};
@@ -29,10 +31,13 @@ pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<()> {
     let (mut removed, mut errors) = (Vec::new(), Vec::new());
     with_runtime(async {
         let engine = Engine::open(Store::open()?)?;
+        let progress = RefCell::new(Progress::new("remove what dead containers have left", None));
         for network in engine.store.networks()? {
             let definition = Definition::named(&network).ok();
-            let today =
-                |key: &AttachmentKey| definition.as_ref().map(|network| network.today(key, "")).unwrap_or_default();
+            let today = |key: &AttachmentKey| {
+                progress.borrow_mut().step(key);
+                definition.as_ref().map(|network| network.today(key, "")).unwrap_or_default()
+            };
             match engine.collect(&network, Spared::AliveOr(&arguments.keep), today).await {
                 Ok(keys) => removed.extend(keys),
                 Err(error) => errors.push(error),
@@ -49,9 +54,5 @@ pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<()> {
             say(out, "nothing is left of dead containers")?;
         }
     }
-    let mut errors = errors.into_iter();
-    match errors.next() {
-        None => Ok(()),
-        Some(first) => Err(errors.fold(first, |first: Error, other| first.hint(format!("{:#}", other.source)))),
-    }
+    Error::all(errors)
 }

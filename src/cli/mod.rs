@@ -11,6 +11,7 @@ mod hook;
 mod interfaces;
 mod list;
 mod netns;
+mod progress;
 mod schema;
 mod table;
 mod world;

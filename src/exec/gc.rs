@@ -40,7 +40,7 @@ impl Engine {
             let _lock = self.store.lock()?;
             self.remove_empty_tables()?;
         }
-        join(errors).map(|()| removed)
+        Error::all(errors).map(|()| removed)
     }
 
     fn is_spared(&self, key: &AttachmentKey, spared: Spared<'_>) -> bool {
@@ -58,10 +58,4 @@ impl Engine {
             }
         }
     }
-}
-
-fn join(errors: Vec<Error>) -> Result<()> {
-    let mut errors = errors.into_iter();
-    let Some(first) = errors.next() else { return Ok(()) };
-    Err(errors.fold(first, |first, other| first.hint(format!("{:#}", other.source))))
 }

@@ -4,19 +4,26 @@ use super::run::Run;
 use super::{Container, Engine};
 use crate::error::{Code, Error, Result};
 use crate::model::AttachmentKey;
-use crate::plan::{self, Element, Facts, Held, Object, Record, Step};
+use crate::plan::{self, Difference, Element, Facts, Held, Object, Record, Setting, Step};
 
 impl Engine {
     /// The recorded steps of an attachment that do not hold, as its namespace is now.
     pub async fn inspect(&self, key: &AttachmentKey) -> Result<Vec<Step>> {
+        let differences = self.differences(key).await?;
+        Ok(differences.into_iter().map(|difference| difference.expected).collect())
+    }
+
+    /// The same, beside what there is in their place.
+    pub async fn differences(&self, key: &AttachmentKey) -> Result<Vec<Difference>> {
         let _key_lock = self.store.lock_attachment(key)?;
         let (record, container) = self.recorded(key)?;
         let facts = self.facts_to_check(&record, Some(&container)).await?;
-        Ok(plan::drift(&record, &facts))
+        let missing = plan::drift(&record, &facts);
+        Ok(missing.into_iter().map(|step| Difference::of(step, &facts)).collect())
     }
 
-    /// Runs what does not hold. What that was.
-    pub async fn repair(&self, key: &AttachmentKey) -> Result<Vec<Step>> {
+    /// Runs what does not hold. What that was, and what there was in its place.
+    pub async fn repair(&self, key: &AttachmentKey) -> Result<Vec<Difference>> {
         let _key_lock = self.store.lock_attachment(key)?;
         let (record, container) = self.recorded(key)?;
         let mut run = Run::new(self, key, Some(&container));
@@ -30,7 +37,7 @@ impl Engine {
         }
         let steps: Vec<Step> = missing.iter().flat_map(|step| with_room(step, &facts)).collect();
         run.run(&steps).await?;
-        Ok(missing)
+        Ok(missing.into_iter().map(|step| Difference::of(step, &facts)).collect())
     }
 
     /// The record of an attachment that is whole, and its namespace, if that is still the same.
@@ -53,6 +60,12 @@ impl Engine {
 
 /// A step, behind the removal of what stands in its way: an element that leads elsewhere.
 fn with_room(step: &Step, facts: &Facts) -> Vec<Step> {
+    // A route that leads elsewhere is put right in one message: at no time is there none.
+    if let Step::Add(Object::Route(side, route)) = step
+        && facts.namespace(*side).routes.iter().any(|there| there.collides(route))
+    {
+        return vec![Step::Set(Setting::Route(*side, route.clone()))];
+    }
     let in_the_way = match step {
         Step::Add(Object::Element(held)) => {
             let there = facts.elements.get(&(held.element.set, held.element.key.clone()));

@@ -84,11 +84,7 @@ impl Guest {
                 Err(error) => errors.push(error.context(format!("detach {key}"))),
             }
         }
-        let mut errors = errors.into_iter();
-        match errors.next() {
-            None => Ok(count),
-            Some(first) => Err(errors.fold(first, |first, other| first.hint(format!("{:#}", other.source)))),
-        }
+        Error::all(errors).map(|()| count)
     }
 
     fn key(&self, wanted: &Wanted) -> AttachmentKey {

@@ -2,6 +2,7 @@
 
 use super::facts::Facts;
 use super::record::Record;
+use super::ruleset::Element;
 use super::step::{Object, Setting, Side, Step};
 
 /// The recorded steps whose effect is missing.
@@ -12,6 +13,39 @@ use super::step::{Object, Setting, Side, Step};
 #[must_use]
 pub fn drift(record: &Record, facts: &Facts) -> Vec<Step> {
     record.steps.iter().filter(|step| is_checked(step) && !holds_loosely(step, facts)).cloned().collect()
+}
+
+/// A recorded step that does not hold, beside what there is in its place.
+#[derive(Debug, Clone)]
+pub struct Difference {
+    /// What should be.
+    pub expected: Step,
+    /// What is there instead, if anything is.
+    pub actual: Option<String>,
+}
+
+impl Difference {
+    /// The step beside what `facts` have in its place.
+    #[must_use]
+    pub fn of(expected: Step, facts: &Facts) -> Self {
+        let actual = match &expected {
+            Step::Set(setting) => facts.current(setting).map(|there| Step::Set(there).to_string()),
+            Step::Add(Object::Route(side, route)) => {
+                let there = facts.namespace(*side).routes.iter().find(|there| there.dst == route.dst);
+                there.map(|there| Step::Add(Object::Route(*side, there.clone())).to_string())
+            }
+            Step::Add(Object::Element(held)) => {
+                let there = facts.elements.get(&(held.element.set, held.element.key.clone()));
+                there.map(|there| Element { value: there.value.clone(), ..held.element.clone() }.to_string())
+            }
+            Step::Add(Object::Limit(link, _)) => facts.limits.get(link).map(|bits| format!("{bits}bit")),
+            Step::Add(Object::Lease(lease)) => {
+                facts.leases.get(&(lease.network.clone(), lease.address)).map(|owner| format!("leased to {owner}"))
+            }
+            _ => None,
+        };
+        Self { expected, actual }
+    }
 }
 
 fn is_checked(step: &Step) -> bool {

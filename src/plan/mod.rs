@@ -32,7 +32,7 @@ mod undo;
 
 pub use attach::attach;
 pub use change::{Change, change, change_back};
-pub use check::drift;
+pub use check::{Difference, drift};
 pub use conflict::{routed_prefixes, wanted_prefixes};
 pub use container::asked_sysctls;
 pub use facts::{

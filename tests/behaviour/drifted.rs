@@ -64,6 +64,57 @@ fn everything_is_put_right() {
     }
 }
 
+/// Links, addresses, routes and sysctls, on both sides: what is expected stands beside what there is, and is put right.
+#[test]
+fn every_kind_of_drift() {
+    let lab = Lab::with_uplink();
+    lab.host().write_sysctl("net/ipv4/ip_forward", "0");
+    let c = lab.container("c");
+    let attached = Attached::new(&lab, &with_ranges(&["10.30.0.0/24", "2001:db8:30::/64"], &json!({})), &c);
+    let (link, v4, v6) = (&attached.link, attached.ip(Family::V4), attached.ip(Family::V6));
+    let whole = (lab.host_state(), c.netns().state());
+    let host = |line: String| (true, line);
+    let inside = |line: String| (false, line);
+    let cases = [
+        (host(format!("ip link set dev {link} down")), format!("missing: ip link set dev {link} up"), true),
+        (host(format!("ip address flush dev {link}")), "missing: ip address add 169.254.0.1/32".into(), false),
+        (host(format!("ip -6 address flush dev {link}")), "missing: ip address add fe80::1/64".into(), false),
+        (host(format!("ip route del {v4}")), format!("missing: ip route add {v4}/32"), false),
+        (host(format!("ip -6 route del {v6}")), format!("missing: ip route add {v6}/128"), false),
+        (host("echo 0 > /proc/sys/net/ipv4/ip_forward".into()), "ip_forward=1".into(), true),
+        (inside("ip link set eth0 down".into()), "missing: [container] ip link set dev eth0 up".into(), true),
+        (
+            inside(format!("ip address del {v4}/32 dev eth0")),
+            format!("missing: [container] ip address add {v4}/32"),
+            false,
+        ),
+        (inside("ip address flush dev eth0".into()), format!("ip address add {v6}/128"), false),
+        (
+            inside("ip route del default".into()),
+            "missing: [container] ip route add default via 169.254.0.1".into(),
+            false,
+        ),
+        (inside("ip -6 route replace default via fe80::99 dev eth0".into()), "via fe80::1".into(), true),
+    ];
+    for ((on_host, damage), missing, has_instead) in cases {
+        let side = if on_host { lab.host() } else { c.netns() };
+        side.shell(&damage);
+        let (ok, seen) = springline(&lab, &["check"]);
+        assert!(!ok && seen.contains(&missing), "{damage}: {seen}");
+        assert_eq!(seen.contains("instead: "), has_instead, "{damage}: {seen}");
+        let (ok, repaired) = springline(&lab, &["check", "--repair"]);
+        assert!(ok && repaired.contains("repaired"), "{damage}: {repaired}");
+        let (ok, seen) = springline(&lab, &["check"]);
+        assert!(ok, "{damage}: {seen}");
+        if !damage.contains("replace") {
+            crate::common::state::assert_unchanged(&whole.0, &lab.host_state());
+            crate::common::state::assert_unchanged(&whole.1, &c.netns().state());
+        }
+        assert!(c.netns().ping(OUTSIDE_V4) && c.netns().ping(crate::common::OUTSIDE_V6), "{damage}");
+    }
+    attached.detach();
+}
+
 /// What cannot be put right is said.
 #[test]
 fn what_is_gone_for_good() {
