@@ -8,20 +8,24 @@
 //! # The one idea
 //!
 //! ```text
-//! wire (CNI) ──TryFrom──▶ model::Attachment              validated, no I/O
+//! wire (CNI, netavark, OCI, LXC, options) ──▶ model::Attachment   validated, no I/O
 //!            kernel + store ──observe──▶ plan::Facts      links, addresses, routes, leases, stakes
 //! plan::attach(&Attachment, &Facts) ──▶ Vec<plan::Step>   pure; prints as the ip lines that it equals
 //!                  exec (runs steps) ──▶ journal, undo    the only place that changes the system
 //! ```
 //!
 //! One plan, many uses: ADD runs it, CHECK asks which steps do not hold, DEL runs the inverses of what the
-//! record and the facts show to be ours, GC is DEL of every attachment that is not valid any more. No verb
-//! has a second implementation. What keeps it honest:
+//! record and the facts show to be ours, GC is DEL of every attachment that is not valid any more; a change of an
+//! attachment in use is the difference of two plans ([`plan::change`]). No verb and no face has a second
+//! implementation: a hook, a netavark plugin and the command line come down to a network's configuration and an
+//! [`model::Wish`] ([`front::named`]). What keeps it honest:
 //!
 //! - **Record first.** The record names every step before the first one is run, and is the last thing removed.
 //!   Whoever finds it (DEL, GC, the next ADD of the same key) knows what may be there.
 //! - **Proof before removal.** A link is deleted only if its alias is ours, a lease only if it names us, a
 //!   shared object only by the last one that has a stake in it.
+//! - **By whom.** A record says by which face it was made, and for which instance of a runtime: ids are unique
+//!   within one only, and a hook leaves another's alone ([`model::Maker`]).
 //! - **Identity by cookie.** A namespace is known by `SO_NETNS_COOKIE`, for paths and inode numbers are used
 //!   again at once. DEL never looks into the container at all.
 //! - **An order that is safe at every point.** Reserve before create, host route before the container's link
