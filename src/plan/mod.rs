@@ -11,6 +11,7 @@
 //! `Facts::apply` is a kernel in memory: with it the properties "attach then detach changes nothing" and
 //! "fail after any step, undo, and nothing has changed" are tested by the thousand (`tests/plan.rs`).
 
+mod apply;
 mod attach;
 mod bridged;
 mod builder;

@@ -1,0 +1,174 @@
+//! What a step makes of facts: a kernel in memory, with what the real one does beside what it was asked for.
+
+use ipnet::IpNet;
+
+use super::facts::{ElementFact, Facts, Link, LinkKind, Namespace, Users};
+use super::ruleset::NetworkChain;
+use super::step::{Held, LinkAddress, Object, Setting, Step};
+use crate::model::{AttachmentKey, IfName, LINK_GROUP};
+
+impl Facts {
+    /// Does to the facts what the step does to the system. `key` is the attachment that acts.
+    pub fn apply(&mut self, step: &Step, key: &AttachmentKey) {
+        match step {
+            Step::Add(object) => self.add(object, key),
+            Step::Del(object) => self.del(object),
+            Step::Set(setting) => self.set(setting),
+            Step::Await(_) | Step::Announce(..) | Step::Forget(_) => {}
+        }
+    }
+
+    fn add(&mut self, object: &Object, key: &AttachmentKey) {
+        match object {
+            Object::Record(key) => drop(self.records.insert(key.clone())),
+            Object::Lease(lease) => drop(self.leases.insert((lease.network.clone(), lease.address), key.clone())),
+            Object::Delegation(_) => self.delegated = true,
+            Object::Use(shared) => self.users.entry(shared.clone()).or_default().mine = true,
+            Object::Veth(veth) => {
+                let mut host = Link::new(LinkKind::Veth, veth.host_mtu);
+                (host.mac, host.group, host.master) = (Some(veth.host_mac), LINK_GROUP, veth.bridge.clone());
+                self.host.links.insert(veth.host.clone(), host);
+                let mut peer = Link::new(LinkKind::Veth, veth.mtu);
+                peer.mac = Some(veth.mac);
+                self.container.links.insert(veth.peer.clone(), peer);
+            }
+            Object::Bridge(bridge) => {
+                let mut link = Link::new(LinkKind::Bridge, bridge.mtu);
+                (link.mac, link.group) = (Some(bridge.mac), LINK_GROUP);
+                self.host.links.insert(bridge.name.clone(), link);
+            }
+            Object::Holder(holder) => {
+                let mut link = Link::new(LinkKind::Dummy, 1500);
+                link.group = LINK_GROUP;
+                self.host.links.insert(holder.name.clone(), link);
+            }
+            Object::Address(side, address) => drop(self.namespace_mut(*side).addresses.insert(address.clone())),
+            Object::Route(side, route) => self.namespace_mut(*side).routes.push(route.clone()),
+            Object::Part(part) => drop(self.parts.insert(*part)),
+            Object::Chain(NetworkChain { name, .. }) => drop(self.chains.insert(name.clone())),
+            Object::Element(Held { element, shared, .. }) => {
+                let owner = Some(if *shared { Held::SHARED.to_owned() } else { key.comment() });
+                let fact = ElementFact { value: element.value.clone(), owner };
+                self.elements.insert((element.set, element.key.clone()), fact);
+            }
+            Object::Ifb(ifb) => {
+                let mut link = Link::new(LinkKind::Other("ifb".into()), 1500);
+                link.group = LINK_GROUP;
+                self.host.links.insert(ifb.name.clone(), link);
+            }
+            Object::Limit(link, rate) => drop(self.limits.insert(link.clone(), rate.bits)),
+            Object::Redirect(from, _) => drop(self.redirected.insert(from.clone())),
+            Object::Loopback(family, link) => drop(self.loopback.insert((*family, link.clone()))),
+        }
+    }
+
+    fn del(&mut self, object: &Object) {
+        match object {
+            Object::Record(key) => drop(self.records.remove(key)),
+            Object::Lease(lease) => drop(self.leases.remove(&(lease.network.clone(), lease.address))),
+            Object::Delegation(_) => self.delegated = false,
+            Object::Use(shared) => {
+                let others = self.users(shared).others;
+                if others {
+                    self.users.insert(shared.clone(), Users { mine: false, others });
+                } else {
+                    self.users.remove(shared);
+                }
+            }
+            Object::Veth(veth) => {
+                self.drop_host_link(&veth.host);
+                self.container.drop_link(&veth.peer);
+            }
+            Object::Bridge(bridge) => self.drop_host_link(&bridge.name),
+            Object::Holder(holder) => self.host.drop_link(&holder.name),
+            Object::Address(side, address) => self.namespace_mut(*side).drop_address(address),
+            Object::Route(side, route) => self.namespace_mut(*side).routes.retain(|there| !route.is(there)),
+            Object::Part(part) => drop(self.parts.remove(part)),
+            Object::Chain(NetworkChain { name, .. }) => drop(self.chains.remove(name)),
+            Object::Element(Held { element, .. }) => drop(self.elements.remove(&(element.set, element.key.clone()))),
+            Object::Ifb(ifb) => self.drop_host_link(&ifb.name),
+            Object::Limit(link, _) => drop(self.limits.remove(link)),
+            Object::Redirect(from, _) => drop(self.redirected.remove(from)),
+            Object::Loopback(family, link) => drop(self.loopback.remove(&(*family, link.clone()))),
+        }
+    }
+
+    fn drop_host_link(&mut self, name: &IfName) {
+        self.host.drop_link(name);
+        self.loopback.retain(|(_, link)| link != name);
+        self.limits.remove(name);
+        self.redirected.remove(name);
+    }
+
+    fn set(&mut self, setting: &Setting) {
+        match setting {
+            Setting::State { side, link, up } => {
+                if let Some(link) = self.namespace_mut(*side).links.get_mut(link) {
+                    link.up = *up;
+                }
+            }
+            Setting::AddressGeneration { side, link, on } => {
+                if let Some(link) = self.namespace_mut(*side).links.get_mut(link) {
+                    link.address_generation = *on;
+                }
+            }
+            Setting::Alias { link, alias } => {
+                if let Some(link) = self.host.links.get_mut(link) {
+                    link.alias = Some(alias.clone());
+                }
+            }
+            Setting::StrictArp { side, link } => {
+                if let Some(link) = self.namespace_mut(*side).links.get_mut(link) {
+                    link.strict_arp = true;
+                }
+            }
+            Setting::Flags { side, link, flags } => {
+                if let Some(link) = self.namespace_mut(*side).links.get_mut(link) {
+                    link.flags = *flags;
+                }
+            }
+            Setting::Mtu { side, link, mtu } => {
+                if let Some(link) = self.namespace_mut(*side).links.get_mut(link) {
+                    link.mtu = *mtu;
+                }
+            }
+            Setting::Port(port) => {
+                if let Some(link) = self.host.links.get_mut(&port.link) {
+                    link.port = (port.isolated, port.hairpin);
+                }
+            }
+            Setting::Route(side, route) => {
+                let routes = &mut self.namespace_mut(*side).routes;
+                routes.retain(|there| !there.collides(route));
+                routes.push(route.clone());
+            }
+            Setting::Sysctl(sysctl) => {
+                self.namespace_mut(sysctl.side).sysctls.insert(sysctl.key.clone(), sysctl.value.clone());
+            }
+        }
+    }
+}
+
+impl Namespace {
+    /// An address takes with it the routes that have it for their source (`fib_sync_down_addr()`), and the last IPv4 one
+    /// of a link all IPv4 routes of that link (`fib_disable_ip()`, `net/ipv4/fib_frontend.c`).
+    fn drop_address(&mut self, address: &LinkAddress) {
+        self.addresses.retain(|other| (&other.link, other.net) != (&address.link, address.net));
+        let (link, own) = (&address.link, address.net.addr());
+        let is_v4 = |net: IpNet| net.addr().is_ipv4();
+        let was_last =
+            is_v4(address.net) && !self.addresses.iter().any(|there| there.link == *link && is_v4(there.net));
+        self.routes.retain(|route| {
+            let without_addresses = was_last && route.link == *link && is_v4(route.dst);
+            !without_addresses && route.src != Some(own)
+        });
+    }
+
+    /// A link takes its addresses, routes and sysctls with it.
+    fn drop_link(&mut self, name: &IfName) {
+        self.links.remove(name);
+        self.addresses.retain(|address| address.link != *name);
+        self.routes.retain(|route| route.link != *name);
+        self.sysctls.retain(|key, _| key.split('/').nth(2) != Some(name.as_str()));
+    }
+}
