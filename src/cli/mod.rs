@@ -3,6 +3,7 @@
 mod attach;
 mod change;
 mod check;
+mod completions;
 mod demo;
 mod detach;
 mod distconfig;
@@ -10,6 +11,7 @@ mod gc;
 mod hook;
 mod interfaces;
 mod list;
+mod man;
 mod netns;
 mod progress;
 mod schema;
@@ -81,6 +83,10 @@ enum Command {
     Distconfig(distconfig::Arguments),
     /// Print the JSON schema of the network configuration
     Schema,
+    /// Write the manual: one page a command
+    Man(man::Arguments),
+    /// Print a shell's completions
+    Completions(completions::Arguments),
 }
 
 /// Parses the command line and runs the command.
@@ -109,6 +115,8 @@ pub fn main() -> ExitCode {
         Command::Hook(hook) => hook::run(&hook),
         Command::Distconfig(arguments) => distconfig::run(&arguments, &mut out),
         Command::Schema => schema::run(&mut out),
+        Command::Man(arguments) => man::run(&arguments, &mut out),
+        Command::Completions(arguments) => completions::run(&arguments, &mut out),
     };
     match done.and_then(|()| out.flush().coded(Code::Io, || "write to stdout")) {
         Ok(()) => ExitCode::SUCCESS,
