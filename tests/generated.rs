@@ -1,6 +1,6 @@
 //! `man/` and `completions/` are generated; here they are compared with what the binary writes today.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -27,13 +27,13 @@ fn the_checked_in_completions_are_up_to_date() {
     compare("completions", &files.into());
 }
 
-/// `man` says nothing, and finds a name and a short description in each page.
+/// groff, with all its warnings, has nothing to say of them.
 #[test]
 fn the_man_pages_are_well_formed() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("man");
     for (name, text) in read(&dir) {
         assert!(text.contains(".SH NAME\n") && text.contains(".SH DESCRIPTION\n"), "{name} lacks a section");
-        match Command::new("groff").args(["-man", "-Tutf8", "-ww"]).arg(dir.join(&name)).output() {
+        match command("groff").args(["-man", "-Tutf8", "-ww"]).arg(dir.join(&name)).output() {
             Ok(output) => assert!(output.stderr.is_empty(), "{name}: {}", String::from_utf8_lossy(&output.stderr)),
             Err(_) => println!("not run: groff on {name} (groff is not installed)"),
         }
@@ -41,9 +41,14 @@ fn the_man_pages_are_well_formed() {
 }
 
 fn springline(arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_springline")).args(arguments).output().expect("run springline");
+    let output = command(env!("CARGO_BIN_EXE_springline")).args(arguments).output().expect("run springline");
     assert!(output.status.success() && output.stderr.is_empty(), "{arguments:?}: {output:?}");
     String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+#[expect(clippy::disallowed_methods, reason = "tests run other programs")]
+fn command(program: &str) -> Command {
+    Command::new(program)
 }
 
 fn read(dir: &Path) -> Files {
@@ -64,7 +69,7 @@ fn compare(folder: &str, wanted: &Files) {
         }
     }
     let there = read(&dir);
-    let names: std::collections::BTreeSet<_> = there.keys().chain(wanted.keys()).collect();
+    let names: BTreeSet<_> = there.keys().chain(wanted.keys()).collect();
     let outdated: Vec<_> = names.into_iter().filter(|name| there.get(*name) != wanted.get(*name)).collect();
     assert!(outdated.is_empty(), "outdated in {folder}/: {outdated:?}: {UPDATE}");
 }

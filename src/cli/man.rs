@@ -66,7 +66,10 @@ fn page(command: &Command, out: &mut impl Write) -> io::Result<()> {
         }
     }
     if command.get_after_long_help().is_some() {
-        man.render_extra_section(&mut sections)?;
+        let mut extra = Vec::new();
+        man.render_extra_section(&mut extra)?;
+        // clap_mangen's heading says nothing.
+        sections.extend(String::from_utf8_lossy(&extra).replace(".SH EXTRA\n", ".SH NOTES\n").into_bytes());
     }
     // The title is ours: clap_mangen leaves an empty date out, and what follows it moves into its place.
     let version = env!("CARGO_PKG_VERSION");
