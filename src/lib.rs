@@ -38,7 +38,7 @@
 //! | floor | modules | what they may do |
 //! |---|---|---|
 //! | 0 | [`model`], [`error`] | words and rules: names, MACs, prefixes, networks, attachments; no I/O |
-//! | 1 | [`wire`], [`plan`], [`guest`] | outsiders' documents; facts, steps, plans; the files of a guest's network service: pure |
+//! | 1 | [`wire`], [`plan`], [`guest`], [`doctor`] | outsiders' documents; facts, steps, plans; the files of a guest's network service; what is wrong with a host: pure |
 //! | 2 | [`kernel`], [`store`], [`ipam`] | netlink and namespaces; files; choosing addresses |
 //! | 3 | [`exec`] | plan → kernel and store, journal, undo |
 //! | 4 | [`front`], [`cli`] | read input, call the floors below, print |
@@ -59,6 +59,7 @@
 //! special about it: a plan contains only what does not hold yet.
 
 pub mod cli;
+pub mod doctor;
 pub mod error;
 pub mod exec;
 pub mod front;
