@@ -7,6 +7,7 @@ mod completions;
 mod demo;
 mod detach;
 mod distconfig;
+mod doctor;
 mod gc;
 mod hook;
 mod interfaces;
@@ -75,6 +76,13 @@ enum Command {
     /// A namespace lives if its path still leads to it, by the kernel's cookie: one that was made anew at the same
     /// path is another. What is alive is never touched.
     Gc(gc::Arguments),
+    /// Say what is wrong with this host for containers, why it matters, and the command that mends it
+    ///
+    /// Forwarding, default routes at risk, sysctls that contradict a network's gateway scheme, other people's firewalls and
+    /// network services, missing kernel features, and what dead containers have left. It changes nothing: what the kernel
+    /// can do is tried out in a namespace of its own.
+    #[command(after_long_help = doctor::EXIT_STATUS)]
+    Doctor(doctor::Arguments),
     /// Serve a container runtime that does not speak CNI
     #[command(subcommand)]
     Hook(hook::Hook),
@@ -100,6 +108,7 @@ pub fn main() -> ExitCode {
         }
     };
     let mut out = io::stdout().lock();
+    let mut status = ExitCode::SUCCESS;
     let done = match arguments.command {
         Command::Attach(arguments) => attach::run(&arguments, &mut out),
         Command::Detach(arguments) => detach::run(&arguments, &mut out),
@@ -112,6 +121,7 @@ pub fn main() -> ExitCode {
         Command::Demo => demo::run(&mut out),
         Command::Check(arguments) => check::run(&arguments, &mut out),
         Command::Gc(arguments) => gc::run(&arguments, &mut out),
+        Command::Doctor(arguments) => doctor::run(&arguments, &mut out).map(|found| status = found),
         Command::Hook(hook) => hook::run(&hook),
         Command::Distconfig(arguments) => distconfig::run(&arguments, &mut out),
         Command::Schema => schema::run(&mut out),
@@ -119,8 +129,8 @@ pub fn main() -> ExitCode {
         Command::Completions(arguments) => completions::run(&arguments, &mut out),
     };
     match done.and_then(|()| out.flush().coded(Code::Io, || "write to stdout")) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS, // `springline schema | head`
+        Ok(()) => status,
+        Err(error) if is_broken_pipe(&error) => status, // `springline schema | head`
         Err(error) => {
             let _ = writeln!(io::stderr(), "springline: {error}");
             ExitCode::FAILURE

@@ -8,6 +8,7 @@ mod attach;
 mod change;
 mod check;
 mod detach;
+mod doctor;
 mod edit;
 mod filter;
 mod gc;

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::{Engine, refused};
 use crate::error::{Code, Error, Result};
-use crate::kernel::nft::{Barrier, Nft};
+use crate::kernel::nft::Barrier;
 use crate::model::{Family, Forwarding, Ipam, LINK_GROUP, Mode, Network};
 use crate::plan::{self, LinkKind};
 use crate::store::RangeFull;
@@ -49,11 +49,26 @@ impl Engine {
         }
     }
 
-    /// Code 51 if a firewall of somebody else's drops what containers send and receive. Its verdict stands, whatever
-    /// ours is: a packet must pass all chains of a hook.
+    /// Code 51 if a firewall of somebody else's drops what containers send and receive.
     fn refuse_barriers(&self, network: &Network) -> Result<()> {
+        let Some(barrier) = self.barrier_to(network) else { return Ok(()) };
+        let Barrier { family, table, chain, by_policy, .. } = &barrier;
+        let how = if *by_policy { "by its policy" } else { "by its last rule" };
+        let why =
+            format!("chain {chain} of table {family} {table} drops {how}, and no rule of it names these containers");
+        let nets = network.ipam.as_ref().map(Ipam::networks).unwrap_or_default();
+        let (command, remark) = what_to_allow(&barrier, &nets);
+        let hint = if remark.is_empty() { command } else { format!("{command} ({remark})") };
+        Err(Error::new(Code::LimitedConnectivity, why)
+            .context(format!("containers of network {} are cut off by a firewall", network.name))
+            .hint(hint))
+    }
+
+    /// The firewall of somebody else's that drops what containers of the network send and receive. Its verdict stands,
+    /// whatever ours is: a packet must pass all chains of a hook.
+    pub(super) fn barrier_to(&self, network: &Network) -> Option<Barrier> {
         // Where this cannot be looked at, there is nothing to tell.
-        let Some(Ok(barriers)) = self.nft().ok().map(Nft::barriers) else { return Ok(()) };
+        let barriers = self.nft().ok()?.barriers().ok()?;
         let links = match &network.mode {
             Mode::Bridged(bridge) => vec![bridge.name.to_string()],
             Mode::Routed(_) => vec![network.host_link.prefix().to_owned()],
@@ -61,20 +76,13 @@ impl Engine {
         let nets = network.ipam.as_ref().map(Ipam::networks).unwrap_or_default();
         let addresses: Vec<IpAddr> = nets.iter().map(IpNet::network).collect();
         let families = network.ipam.as_ref().map(Ipam::families).unwrap_or_default();
-        let concerns = |barrier: &&Barrier| match barrier.family {
+        let concerns = |barrier: &Barrier| match barrier.family {
             "ip" => families.is_empty() || families.contains(&Family::V4),
             "ip6" => families.is_empty() || families.contains(&Family::V6),
             _ => true,
         };
-        let closed = |barrier: &&Barrier| !barrier.lets_pass(LINK_GROUP, &links, &addresses);
-        let Some(barrier) = barriers.iter().filter(concerns).find(closed) else { return Ok(()) };
-        let Barrier { family, table, chain, by_policy, .. } = barrier;
-        let how = if *by_policy { "by its policy" } else { "by its last rule" };
-        let why =
-            format!("chain {chain} of table {family} {table} drops {how}, and no rule of it names these containers");
-        Err(Error::new(Code::LimitedConnectivity, why)
-            .context(format!("containers of network {} are cut off by a firewall", network.name))
-            .hint(what_to_allow(barrier)))
+        let closed = |barrier: &Barrier| !barrier.lets_pass(LINK_GROUP, &links, &addresses);
+        barriers.into_iter().find(|barrier| concerns(barrier) && closed(barrier))
     }
 
     fn refuse_closed_forwarding(&self, network: &Network) -> Result<()> {
@@ -95,26 +103,29 @@ impl Engine {
     }
 }
 
-/// What lets our containers through a barrier, in the words of whoever has put it up.
-fn what_to_allow(barrier: &Barrier) -> String {
+/// What lets our containers through a barrier, in the words of whoever has put it up: a command, and a remark.
+pub(super) fn what_to_allow(barrier: &Barrier, nets: &[IpNet]) -> (String, &'static str) {
     let Barrier { family, table, chain, .. } = barrier;
     let is_iptables = (family, table.as_str(), chain.as_str()) != (&"inet", "filter", "FORWARD") && chain == "FORWARD";
     match (table.as_str(), is_iptables) {
         ("firewalld", _) => {
-            "firewall-cmd --permanent --zone=trusted --add-source=RANGE for each range of the network, then --reload"
-                .into()
+            let range = |net: String| format!("firewall-cmd --permanent --zone=trusted --add-source={net}");
+            let nets = nets.iter().map(|net| range(net.to_string()));
+            let mut commands: Vec<String> = if nets.len() == 0 { vec![range("RANGE".into())] } else { nets.collect() };
+            commands.push("firewall-cmd --reload".into());
+            (commands.join(" && "), "each range of the network in the zone \"trusted\"")
         }
         (_, true) => {
             let command = if *family == "ip6" { "ip6tables" } else { "iptables" };
-            format!(
-                "{command} -I FORWARD -m devgroup --src-group {LINK_GROUP} -j ACCEPT; \
-                 {command} -I FORWARD -m devgroup --dst-group {LINK_GROUP} -j ACCEPT \
-                 (with Docker, in DOCKER-USER; with ufw, in /etc/ufw/before.rules, so that it stays)"
+            let allow = |side: &str| format!("{command} -I FORWARD -m devgroup --{side}-group {LINK_GROUP} -j ACCEPT");
+            (
+                format!("{} && {}", allow("src"), allow("dst")),
+                "with Docker, in DOCKER-USER; with ufw, in /etc/ufw/before.rules, so that it stays",
             )
         }
-        _ => format!(
-            "nft insert rule {family} {table} {chain} iifgroup {LINK_GROUP} accept; \
-             nft insert rule {family} {table} {chain} oifgroup {LINK_GROUP} accept"
-        ),
+        _ => {
+            let allow = |way: &str| format!("nft insert rule {family} {table} {chain} {way}group {LINK_GROUP} accept");
+            (format!("{} && {}", allow("iif"), allow("oif")), "")
+        }
     }
 }

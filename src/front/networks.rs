@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+use super::definition::Definition;
 use crate::error::{Code, Coded, Error, Result};
-use crate::model::NetworkName;
-use crate::wire::cni::NetworkFile;
+use crate::exec;
+use crate::model::{Network, NetworkName};
+use crate::wire::cni::{Config, NetworkFile, RuntimeConfig};
 
 /// Where the definitions are, unless `$NETCONFPATH` says otherwise.
 const FOLDER: &str = "/etc/cni/net.d";
@@ -37,6 +39,28 @@ pub fn configuration(name: &NetworkName) -> Result<Map<String, Value>> {
     let error = Error::new(Code::InvalidConfig, format!("networks there: {there}"))
         .context(format!("no network {name} is defined in {}", folder.display()));
     Err(unreadable.into_iter().fold(error, |error, why| error.hint(format!("not readable: {why}"))))
+}
+
+/// All networks of springline's that are defined, and the files that define none because of what is wrong in them, with
+/// why. Of networks whose lists have other plugins, too, springline's part.
+#[must_use]
+pub fn defined() -> (Vec<Network>, Vec<(String, String)>) {
+    let (mut networks, mut unreadable) = (Vec::<Network>::new(), Vec::new());
+    // No folder: no networks.
+    for path in files(&folder()).unwrap_or_default() {
+        match read(&path).and_then(|file| file.part_of_springline().map(|own| network(&own)).transpose()) {
+            // The first file that defines a name is the one that counts.
+            Ok(Some(network)) if networks.iter().any(|there| there.name == network.name) => {}
+            Ok(network) => networks.extend(network),
+            Err(error) => unreadable.push((path.display().to_string(), format!("{:#}", error.source))),
+        }
+    }
+    (networks, unreadable)
+}
+
+fn network(configuration: &Map<String, Value>) -> Result<Network> {
+    let base = Definition::new(configuration)?.base;
+    Config::parse(&base)?.to_network(&base.name, &RuntimeConfig::default(), &exec::host_seed())
 }
 
 /// The files that libcni would look at, in the same order.

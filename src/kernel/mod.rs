@@ -16,6 +16,7 @@ mod netfilter;
 mod netns;
 pub mod nft;
 mod ping;
+mod probe;
 pub(crate) mod process;
 mod remove;
 mod rootfs;
@@ -37,6 +38,7 @@ pub(crate) use link::{
 pub use listener::{callers, listener};
 pub use netns::{Netns, NetnsError};
 pub use ping::ping;
+pub use probe::{Lack, probe};
 pub use remove::remove_link;
 pub use rootfs::{Rootfs, Written};
 pub use route::{FibAnswer, LOCAL_TABLE};

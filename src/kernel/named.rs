@@ -85,6 +85,21 @@ pub fn list() -> io::Result<Vec<(String, Result<Netns, NetnsError>)>> {
     Ok(names.into_iter().map(opened).collect())
 }
 
+/// The files in a folder of names that are no namespaces.
+#[must_use]
+pub fn junk(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    let is_junk = |name: &String| {
+        let path = folder.join(name);
+        let is_file = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_file());
+        is_file && matches!(Netns::open(&path.to_string_lossy()), Err(NetnsError::Gone(_)))
+    };
+    names.retain(is_junk);
+    names
+}
+
 /// Becomes `command`, run in the namespace: with a `/sys` that shows its links, and with the files of
 /// `/etc/netns/NAME` in place of those of `/etc`, as ip-netns(8) has it.
 pub fn exec(netns: &Netns, name: Option<&str>, command: &[impl AsRef<OsStr>]) -> io::Result<Infallible> {

@@ -39,6 +39,15 @@ pub async fn limit(endpoint: &Endpoint, index: u32, rate: &Rate) -> Result<&'sta
     }
 }
 
+/// One request for each discipline that [`limit`] may use, to try what the kernel has.
+pub(super) fn each_discipline(index: u32) -> [(&'static str, Request); 3] {
+    let rate = Rate { bits: 1_000_000, burst_bits: None };
+    let at_root = |kind: &'static str, major: u16, options| {
+        (kind, add(index, TcHandle::ROOT, TcHandle { major, minor: 0 }, kind, options))
+    };
+    [at_root("cake", 2, cake(&rate)), at_root("tbf", 1, tbf(&rate)), at_root("fq_codel", 3, Vec::new())]
+}
+
 /// Takes the limit of a link away: it gets its usual discipline back.
 pub async fn unlimit(endpoint: &Endpoint, index: u32) -> Result<(), KernelError> {
     let mut message = TcMessage::with_index(link_index(index));

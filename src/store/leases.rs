@@ -199,6 +199,22 @@ impl Store {
         Ok(leases)
     }
 
+    /// The networks of which there are leases below the state directory.
+    pub fn leased_networks(&self) -> Result<Vec<NetworkName>> {
+        let names = names_in(&self.root.join("leases"))?;
+        Ok(names.iter().filter_map(|name| NetworkName::parse(name).ok()).collect())
+    }
+
+    /// The files of [`Store::leases_of`], with the owners.
+    pub fn lease_files_of(
+        &self,
+        network: &NetworkName,
+        data_dir: Option<&Path>,
+    ) -> Result<Vec<(PathBuf, AttachmentKey)>> {
+        let leases = self.leases_of(network, data_dir)?.into_iter();
+        Ok(leases.map(|(lease, owner)| (self.lease_path(&lease), owner)).collect())
+    }
+
     /// How much of a range set is given out: used and total. For STATUS; makes no ring where none is.
     pub fn usage(&self, network: &NetworkName, data_dir: Option<&Path>, set: &RangeSet) -> Result<RangeFull> {
         let numbering = Numbering::new(set);

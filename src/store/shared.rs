@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::{Store, atomic, names_in, remove_optional};
+use super::{Store, atomic, names_in, read_optional, remove_optional};
 use crate::error::{Code, Coded, Result};
 use crate::model::{AttachmentKey, IfName};
 use crate::plan::{Shared, Users};
@@ -35,6 +35,21 @@ impl Store {
         let shared = self.root.join("shared");
         let names = names_in(&shared)?.into_iter().filter(|name| shared.join(name).join(&own).exists());
         Ok(names.filter_map(|name| parse(&name)).collect())
+    }
+
+    /// The files of all stakes, with their owners.
+    pub fn stakes(&self) -> Result<Vec<(PathBuf, AttachmentKey)>> {
+        let shared = self.root.join("shared");
+        let mut found = Vec::new();
+        for object in names_in(&shared)? {
+            for stake in names_in(&shared.join(&object))? {
+                let path = shared.join(&object).join(stake);
+                let owner =
+                    read_optional(&path)?.and_then(|text| AttachmentKey::parse(&String::from_utf8_lossy(&text)));
+                found.extend(owner.map(|owner| (path, owner)));
+            }
+        }
+        Ok(found)
     }
 
     /// Takes a stake.

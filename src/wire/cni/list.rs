@@ -42,6 +42,14 @@ impl NetworkFile {
         }
     }
 
+    /// springline's configuration in it, whatever other plugins there are; `None` if it is not of springline's at all.
+    #[must_use]
+    pub fn part_of_springline(&self) -> Option<Map<String, Value>> {
+        let plugins = self.0.get("plugins").and_then(Value::as_array);
+        let mut own = plugins.into_iter().flatten().filter_map(Value::as_object).chain([&self.0]);
+        own.find_map(|plugin| self.of_one(plugin).ok())
+    }
+
     fn of_one(&self, plugin: &Map<String, Value>) -> Result<Map<String, Value>> {
         match plugin.get("type").and_then(Value::as_str) {
             Some(TYPE) => {}
