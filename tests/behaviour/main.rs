@@ -18,6 +18,7 @@ mod bridges;
 mod changed;
 mod collected;
 mod conflicts;
+mod diagnosed;
 mod drifted;
 mod forwarding;
 mod hearing;
