@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::common::cni::merged;
 use crate::common::{Container, Lab, OUTSIDE_V4, OUTSIDE_V6, text_of, tool};
-use crate::support::{Attached, bridged, networks, not_run, with_ranges};
+use crate::support::{Attached, bridged, networks, nft, not_run, with_ranges};
 
 const SUBNETS: [&str; 2] = ["10.30.0.0/24", "2001:db8:30::/64"];
 
@@ -222,7 +222,7 @@ fn faults_of_sysctls() {
 }
 
 fn closed(scene: &Scene<'_>) {
-    scene.lab.host().shell("nft 'table inet t { chain f { type filter hook forward priority 0; policy drop; } }'");
+    nft(scene.lab, "table inet t { chain f { type filter hook forward priority 0; policy drop; } }");
 }
 
 #[test]
@@ -333,11 +333,14 @@ fn what_the_dead_have_left() {
         Fault {
             is_mended: false,
             ..fault("state", "note", "another version", |scene| {
+                // The chain by which the version is known, as if another one had made it.
                 let nft = tool("nft");
                 let nft = nft.display();
-                let renew = "s/springline 1/springline 0/";
+                let first = "/chain/ {c = $2} /comment \"springline 1\"/ {print c; exit}";
                 let line = format!(
-                    "{{ echo delete table inet springline; {nft} list table inet springline | sed '{renew}'; }} | {nft} -f -"
+                    "c=$({nft} list table inet springline | awk '{first}') && {nft} delete table inet springline && \
+                     {nft} add table inet springline && \
+                     {nft} add chain inet springline $c '{{ comment \"springline 0\"; }}'"
                 );
                 scene.lab.host().shell(&line);
             })
