@@ -28,7 +28,7 @@ pub(super) struct Arguments {
     /// Print warnings and errors only
     #[arg(short, long)]
     quiet: bool,
-    /// Look below DIR for /etc, /run and /usr/lib of systemd-networkd, NetworkManager and udev, and for /run/netns
+    /// Look below DIR for /etc, /run and /usr/lib of systemd-networkd, `NetworkManager` and udev, and for /run/netns
     ///
     /// The kernel's state, and springline's own, are always those of the host that the command runs on.
     #[arg(long, value_name = "DIR")]

@@ -13,6 +13,8 @@ pub struct HostFacts {
     pub sysctls: BTreeMap<String, String>,
     /// Whether the kernel has IPv6. `None`: nobody has looked.
     pub has_ipv6: Option<bool>,
+    /// Checks for which something could not be looked at, and why: what they do not find may be there all the same.
+    pub blind: Vec<(&'static str, String)>,
     /// The host's default routes.
     pub uplinks: Vec<Uplink>,
     /// Attachments that are alive.
@@ -27,7 +29,7 @@ pub struct HostFacts {
     pub legacy_tables: Vec<String>,
     /// What the kernel was asked for; empty if it could not be asked.
     pub features: Vec<Feature>,
-    /// Configuration of systemd-networkd, NetworkManager and udev; see [`HostFile`].
+    /// Configuration of systemd-networkd, `NetworkManager` and udev; see [`HostFile`].
     pub files: Vec<HostFile>,
     /// Which of `networkd` and `NetworkManager` are running.
     pub running: BTreeSet<&'static str>,

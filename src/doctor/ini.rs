@@ -1,4 +1,4 @@
-//! What systemd's and NetworkManager's files have in common: sections, keys, patterns for names.
+//! What systemd's and `NetworkManager`'s files have in common: sections, keys, patterns for names.
 
 /// One `key=value` with the section that it is in.
 #[derive(Debug, PartialEq, Eq)]

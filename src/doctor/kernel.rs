@@ -3,35 +3,35 @@
 use super::{Feature, Finding, HostFacts, Level};
 
 /// Who misses a feature.
-enum Missed {
+enum MissedBy {
     /// Everybody.
-    ByAll,
+    All,
     /// Networks on bridges.
-    ByBridges,
+    Bridges,
     /// Networks whose containers are limited in what they receive.
-    ByLimits,
+    Limits,
     /// Networks whose containers are limited in what they send.
-    BySendLimits,
+    SendLimits,
     /// Nobody: there is something else that does.
-    ByNobody,
+    Nobody,
 }
 
 /// What is asked for: by the name of the feature, who misses it, what that means, and the module that has it.
-const FEATURES: [(&str, Missed, &str, &str); 9] = [
-    ("veth", Missed::ByAll, "no container can be attached", "veth"),
-    ("nf_tables", Missed::ByAll, "anti-spoofing, masquerade and ports need it: ADD is refused", "nf_tables"),
+const FEATURES: [(&str, MissedBy, &str, &str); 9] = [
+    ("veth", MissedBy::All, "no container can be attached", "veth"),
+    ("nf_tables", MissedBy::All, "anti-spoofing, masquerade and ports need it: ADD is refused", "nf_tables"),
     (
         "netns cookie",
-        Missed::ByAll,
+        MissedBy::All,
         "a namespace cannot be told from another one at the same path: Linux 5.14 or newer is needed",
         "",
     ),
-    ("bridge", Missed::ByBridges, "bridged networks cannot be served", "bridge"),
-    ("tbf", Missed::ByLimits, "without cake, rates cannot be limited", "sch_tbf"),
-    ("ifb", Missed::BySendLimits, "what containers send cannot be limited", "ifb"),
-    ("cake", Missed::ByNobody, "rates are limited by tbf instead", "sch_cake"),
-    ("fq_codel", Missed::ByNobody, "where tbf limits, packets wait in a plain queue", "sch_fq_codel"),
-    ("dummy", Missed::ByNobody, "the scheme \"shared\" holds its address on a bridge without ports instead", "dummy"),
+    ("bridge", MissedBy::Bridges, "bridged networks cannot be served", "bridge"),
+    ("tbf", MissedBy::Limits, "without cake, rates cannot be limited", "sch_tbf"),
+    ("ifb", MissedBy::SendLimits, "what containers send cannot be limited", "ifb"),
+    ("cake", MissedBy::Nobody, "rates are limited by tbf instead", "sch_cake"),
+    ("fq_codel", MissedBy::Nobody, "where tbf limits, packets wait in a plain queue", "sch_fq_codel"),
+    ("dummy", MissedBy::Nobody, "the scheme \"shared\" holds its address on a bridge without ports instead", "dummy"),
 ];
 
 pub(super) fn kernel(facts: &HostFacts) -> Vec<Finding> {
@@ -43,13 +43,13 @@ pub(super) fn kernel(facts: &HostFacts) -> Vec<Finding> {
     for (name, missed, meaning, module) in &FEATURES {
         let Some(error) = missing(name) else { continue };
         let is_missed = match missed {
-            Missed::ByAll => true,
-            Missed::ByBridges => facts.served.iter().any(|served| served.is_bridged),
-            Missed::ByLimits => {
+            MissedBy::All => true,
+            MissedBy::Bridges => facts.served.iter().any(|served| served.is_bridged),
+            MissedBy::Limits => {
                 missing("cake").is_some() && facts.served.iter().any(|served| served.limits.contains(&true))
             }
-            Missed::BySendLimits => facts.served.iter().any(|served| served.limits[1]),
-            Missed::ByNobody => false,
+            MissedBy::SendLimits => facts.served.iter().any(|served| served.limits[1]),
+            MissedBy::Nobody => false,
         };
         let level = if is_missed { Level::Error } else { Level::Note };
         let finding = Finding::new(level, *name, format!("the kernel has no {name}: {error}"), *meaning);

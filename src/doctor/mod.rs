@@ -106,6 +106,8 @@ const CHECKS: [Check; 15] = [
 pub fn judge(facts: &HostFacts) -> Vec<Finding> {
     let checked = CHECKS.iter().flat_map(|(check, well, look)| {
         let mut found = look(facts);
+        let blind = facts.blind.iter().filter(|(blind, _)| blind == check);
+        found.extend(blind.map(|(_, why)| Finding::new(Level::Note, "", "could not be looked at in whole", why)));
         if found.is_empty() {
             found.push(Finding::new(Level::Ok, "", *well, ""));
         }
@@ -151,6 +153,14 @@ mod tests {
         let findings = judge(&HostFacts::default());
         assert_eq!(findings.len(), CHECKS.len());
         assert_eq!(worst(&findings), Level::Ok, "{findings:?}");
+    }
+
+    #[test]
+    fn what_was_not_looked_at_is_not_called_well() {
+        let facts = HostFacts { blind: vec![("firewall", "EPERM".into())], ..HostFacts::default() };
+        let findings = judge(&facts);
+        let found = findings.iter().find(|finding| finding.check == "firewall");
+        assert_eq!(found.map(|finding| (finding.level, finding.why.as_str())), Some((Level::Note, "EPERM")));
     }
 
     #[test]

@@ -43,9 +43,10 @@ pub(super) fn networkd(facts: &HostFacts) -> Vec<Finding> {
     let level = if runs { Level::Warning } else { Level::Note };
     let found = taken.into_iter().map(|(path, links)| {
         let what = format!("{path} applies to {}", some_of(&links));
-        let why = match runs {
-            true => "systemd-networkd configures the host's ends of containers: addresses and routes go, others come",
-            false => "it would configure the host's ends of containers; it is not running",
+        let why = if runs {
+            "systemd-networkd configures the host's ends of containers: addresses and routes go, others come"
+        } else {
+            "it would configure the host's ends of containers; it is not running"
         };
         let names = names(facts).join(" ");
         let folder = format!("{}/etc/systemd/network", facts.root);
@@ -138,7 +139,7 @@ pub(super) fn network_manager(facts: &HostFacts) -> Vec<Finding> {
 /// rule of udev's that sets `NM_UNMANAGED` for all links of the driver.
 fn spares(file: &HostFile, link: &str) -> bool {
     let HostFile { path, text } = file;
-    if path.ends_with(".rules") {
+    if path.contains("/udev/rules.d/") {
         let is_about = |line: &&str| line.contains("NM_UNMANAGED}=\"1\"") && line.contains("\"veth\"");
         return !text.is_empty() && link.starts_with("veth") && text.lines().any(|line| is_about(&line));
     }

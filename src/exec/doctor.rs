@@ -9,6 +9,7 @@ use super::status::what_to_allow;
 use super::{Engine, refused};
 use crate::doctor::{Feature, HostFacts, HostFile, Leftover, Moored, Served, Uplink, Wall};
 use crate::error::Result;
+use crate::kernel::nft::Nft;
 use crate::kernel::{self, KernelError, LinkView, named};
 use crate::model::{Addressing, Attachment, AttachmentKey, Family, Gateway, Ipam, LINK_GROUP, Mode, Network};
 use crate::plan::{self, BRIDGE_NETFILTER, Object, Part, Record, Route, RouteKind, Shared, Step, VERSION};
@@ -48,6 +49,9 @@ impl Engine {
         }
         facts.served = networks.iter().map(|network| served(network, &links, &records)).collect();
         self.observe_sysctls(&mut facts);
+        if let Some(Err(error)) = self.nft().ok().map(Nft::barriers) {
+            facts.blind.push(("firewall", error.to_string()));
+        }
         for network in &networks {
             facts.walls.extend(self.wall(network));
         }
@@ -56,8 +60,13 @@ impl Engine {
         // Readable for root only; absent where the legacy iptables was never used.
         let tables = fs::read_to_string("/proc/thread-self/net/ip_tables_names").unwrap_or_default();
         facts.legacy_tables = tables.lines().map(str::to_owned).collect();
-        let features = kernel::probe().await.unwrap_or_default().into_iter();
-        facts.features = features.map(|(name, missing)| Feature { name, missing }).collect();
+        match kernel::probe().await {
+            Ok(features) => {
+                let features = features.into_iter();
+                facts.features = features.map(|(name, missing)| Feature { name, missing }).collect();
+            }
+            Err(error) => facts.blind.push(("kernel", error.to_string())),
+        }
         observe_files(&mut facts, root);
         Ok(facts)
     }
@@ -71,7 +80,7 @@ impl Engine {
                 Ok(Some(_)) => facts.leftovers.push(Leftover::Orphan(key.to_string())),
                 Ok(None) => {} // gone just now
                 Err(error) => {
-                    facts.leftovers.push(Leftover::Unreadable(key.to_string(), format!("{:#}", error.source)))
+                    facts.leftovers.push(Leftover::Unreadable(key.to_string(), format!("{:#}", error.source)));
                 }
             }
         }

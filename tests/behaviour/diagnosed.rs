@@ -174,14 +174,14 @@ fn faults_of_forwarding() {
     plant(vec![
         fault("forwarding", "error", "IPv4 forwarding is off\"", |scene| scene.set("ipv4/ip_forward", "0")),
         fault("forwarding", "error", "IPv4 forwarding is off on veth", |scene| {
-            scene.set("ipv4/conf/LINK/forwarding", "0")
+            scene.set("ipv4/conf/LINK/forwarding", "0");
         }),
         fault("forwarding", "warning", "off on uplink", |scene| scene.set("ipv4/conf/uplink/forwarding", "0")),
         fault("forwarding", "error", "IPv6 forwarding is off\"", |scene| scene.set("ipv6/conf/all/forwarding", "0")),
         Fault {
             is_bridged: true,
             ..fault("forwarding", "error", "IPv4 forwarding is off on br0", |scene| {
-                scene.set("ipv4/conf/br0/forwarding", "0")
+                scene.set("ipv4/conf/br0/forwarding", "0");
             })
         },
         Fault {
