@@ -104,7 +104,7 @@ pub struct Wall {
 /// Something that a kernel may lack.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Feature {
-    /// Its name, as in [`super::kernel`].
+    /// Its name: that of the kind of link or discipline, `nf_tables`, or `netns cookie`.
     pub name: &'static str,
     /// Why it is not there; `None`: it is.
     pub missing: Option<String>,

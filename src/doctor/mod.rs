@@ -91,7 +91,7 @@ const CHECKS: [Check; 15] = [
     ("disable_ipv6", "IPv6 is there wherever it is needed", sysctls::disable_ipv6),
     ("neighbours", "the neighbour tables have room", sysctls::neighbours),
     ("firewall", "nobody drops what containers send and receive", firewall::firewall),
-    ("br_netfilter", "bridged packets stay on their bridge", firewall::br_netfilter),
+    ("br_netfilter", "no container on a bridge is concerned", firewall::br_netfilter),
     ("networkd", "leaves the links of containers alone", services::networkd),
     ("NetworkManager", "leaves the links of containers alone", services::network_manager),
     ("udev", "leaves the links of containers alone", services::udev),

@@ -151,6 +151,10 @@ impl Engine {
         }
         let read = |key: String| Some((self.host.sysctls.read(&key).ok()?, key));
         facts.sysctls = keys.into_iter().filter_map(read).map(|(value, key)| (key, value)).collect();
+        if !facts.sysctls.contains_key("ipv4/neigh/default/gc_thresh3") {
+            let why = "the tables' limits are the machine's, and shown in its first network namespace only";
+            facts.blind.push(("neighbours", why.to_owned()));
+        }
         facts.has_ipv6 = Some(facts.sysctls.contains_key("ipv6/conf/all/forwarding"));
     }
 
