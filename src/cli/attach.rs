@@ -11,25 +11,14 @@ use crate::error::{Code, Coded, Error, Result};
 use crate::exec::{Container, Engine};
 use crate::front::definition::Definition;
 use crate::front::with_runtime;
-use crate::model::{AttachmentKey, ContainerId, Face, Maker, Outcome};
+use crate::model::{AttachmentKey, ContainerId, Face, Maker, Outcome, Wanted};
 use crate::store::Store;
 use crate::wire::cni::{Config, ResultDocument, RuntimeConfig, Version};
 use crate::wire::wanted::{self, InterfaceKey};
 
-/// What to attach to what.
+/// What the interface is to be.
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
-    /// The network, by its name in /etc/cni/net.d
-    network: String,
-    /// The namespace: its name in /run/netns, or a path
-    #[arg(long, value_name = "NAME|PATH", required_unless_present = "pid", conflicts_with = "pid")]
-    netns: Option<String>,
-    /// A process in the namespace
-    #[arg(long, value_name = "PID")]
-    pid: Option<u32>,
-    /// By which id the container is to be known; the namespace's name, unless given
-    #[arg(long)]
-    id: Option<String>,
+pub(super) struct Interface {
     /// The interface's name inside
     #[arg(long, value_name = "NAME", default_value = "eth0")]
     ifname: String,
@@ -45,6 +34,40 @@ pub(super) struct Arguments {
     /// Ports of the host that lead to it: [ADDRESS:]PORT[-PORT]:PORT[-PORT][/PROTOCOL]; repeatable
     #[arg(short, long, value_name = "PORTS")]
     port: Vec<String>,
+}
+
+impl Interface {
+    /// The same as the interfaces of files and annotations, on a network.
+    pub(super) fn on(&self, network: &str) -> Result<Wanted> {
+        let mut interface = InterfaceKey::default();
+        let network = network.to_owned();
+        let once = [("network", Some(&network)), ("ifname", Some(&self.ifname)), ("mac", self.mac.as_ref())];
+        let several = [("ip", &self.ip), ("route", &self.route), ("port", &self.port)];
+        let several =
+            several.into_iter().flat_map(|(name, values)| values.iter().map(move |value| (name, Some(value))));
+        for (name, value) in once.into_iter().chain(several) {
+            value.map_or(Ok(()), |value| interface.set(name, value))?;
+        }
+        wanted::to_model(&[interface])?.pop().ok_or_else(|| Error::new(Code::Internal, "no interface"))
+    }
+}
+
+/// What to attach to what.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The network, by its name in /etc/cni/net.d
+    network: String,
+    /// The namespace: its name in /run/netns, or a path
+    #[arg(long, value_name = "NAME|PATH", required_unless_present = "pid", conflicts_with = "pid")]
+    netns: Option<String>,
+    /// A process in the namespace
+    #[arg(long, value_name = "PID")]
+    pid: Option<u32>,
+    /// By which id the container is to be known; the namespace's name, unless given
+    #[arg(long)]
+    id: Option<String>,
+    #[command(flatten)]
+    interface: Interface,
     /// How to print: `text`, or `json` for programs
     #[arg(short, long, default_value = "text", value_parser = ["text", "json"])]
     output: String,
@@ -53,15 +76,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<()> {
     let netns = arguments.netns_path()?;
     let container = arguments.container()?;
-    let mut interface = InterfaceKey::default();
-    let once =
-        [("network", Some(&arguments.network)), ("ifname", Some(&arguments.ifname)), ("mac", arguments.mac.as_ref())];
-    let several = [("ip", &arguments.ip), ("route", &arguments.route), ("port", &arguments.port)];
-    let several = several.into_iter().flat_map(|(name, values)| values.iter().map(move |value| (name, Some(value))));
-    for (name, value) in once.into_iter().chain(several) {
-        value.map_or(Ok(()), |value| interface.set(name, value))?;
-    }
-    let wanted = wanted::to_model(&[interface])?.pop().ok_or_else(|| Error::new(Code::Internal, "no interface"))?;
+    let wanted = arguments.interface.on(&arguments.network)?;
     let key = AttachmentKey { network: wanted.network.clone(), container, ifname: wanted.ifname };
     let network = Definition::named(&wanted.network)?;
     let config = Config::parse(&network.base)?;

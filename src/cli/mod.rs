@@ -15,6 +15,7 @@ mod list;
 mod man;
 mod netns;
 mod progress;
+mod plan;
 mod schema;
 mod table;
 mod world;
@@ -49,6 +50,11 @@ enum Command {
     /// The network is one of /etc/cni/net.d (or of $NETCONFPATH), the same that container runtimes use. It works whole
     /// or not at all.
     Attach(attach::Arguments),
+    /// Print what `attach` would do, step by step, without doing it
+    ///
+    /// Without --netns, nothing but the configuration is needed, and no privileges: the plan is for an empty namespace on
+    /// a host with nothing of springline's on it. With --netns it is for that namespace and this host, as they are now.
+    Plan(plan::Arguments),
     /// Detach what was attached, by whomever
     Detach(detach::Arguments),
     /// List the attachments: what is plugged where, by whom, and whether it is as recorded
@@ -111,6 +117,7 @@ pub fn main() -> ExitCode {
     let mut status = ExitCode::SUCCESS;
     let done = match arguments.command {
         Command::Attach(arguments) => attach::run(&arguments, &mut out),
+        Command::Plan(arguments) => plan::run(&arguments, &mut out),
         Command::Detach(arguments) => detach::run(&arguments, &mut out),
         Command::Ls(arguments) => list::ls(&arguments, &mut out),
         Command::Inspect(arguments) => list::inspect(&arguments, &mut out),

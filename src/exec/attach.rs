@@ -29,20 +29,6 @@ pub struct AttachRequest {
 pub type ReadDelegated = Box<dyn Fn(&[u8]) -> Result<Assigned>>;
 
 impl Engine {
-    /// The plan of an attachment, with the addresses that it would get now. Nothing is changed or reserved.
-    pub async fn preview(&self, request: &AttachRequest, container: &Container) -> Result<Plan> {
-        let _lock = self.store.lock()?;
-        let mut attachment = request.attachment.clone();
-        if let Some(ipam @ Ipam::BuiltIn { .. }) = &attachment.network.ipam {
-            let chosen = ipam::choose(&self.store, &attachment.key, ipam, &request.wishes)?;
-            attachment.addresses = chosen.addresses;
-            attachment.leases = chosen.leases;
-            attachment.container_routes = chosen.routes;
-        }
-        let facts = self.facts_to_attach(container, &attachment).await?;
-        plan::attach(&attachment, &facts)
-    }
-
     /// Makes an attachment, whole or not at all.
     pub async fn attach(&self, request: AttachRequest, container: &Container) -> Result<Outcome> {
         let key = request.attachment.key.clone();

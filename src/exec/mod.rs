@@ -14,6 +14,7 @@ mod filter;
 mod gc;
 mod guest;
 mod observe;
+mod preview;
 mod repair;
 mod run;
 mod status;

@@ -305,6 +305,14 @@ async fn observe_container(
     Ok(())
 }
 
+/// The MTU of the link that a host's default route uses.
+pub(super) async fn uplink_of(host: &Endpoint) -> Result<Option<u32>, KernelError> {
+    let (_, answers) = host.look_up(&[], &NOWHERE).await?;
+    let uplink = answers.iter().flatten().find(|answer| answer.dst.prefix_len() == 0).and_then(|answer| answer.link);
+    let links = host.look_up_indices(&uplink.into_iter().collect::<Vec<_>>()).await?;
+    Ok(links.first().map(|view| view.link.mtu))
+}
+
 fn is_single(net: IpNet) -> bool {
     net.prefix_len() == net.max_prefix_len()
 }

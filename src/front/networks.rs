@@ -63,6 +63,12 @@ fn network(configuration: &Map<String, Value>) -> Result<Network> {
     Config::parse(&base)?.to_network(&base.name, &RuntimeConfig::default(), &exec::host_seed())
 }
 
+/// springline's configuration in one file, wherever it is.
+pub fn configuration_in(path: &Path) -> Result<Map<String, Value>> {
+    let own = read(path)?.own_configuration();
+    own.map_err(|error| error.context(path.display().to_string()))
+}
+
 /// The files that libcni would look at, in the same order.
 fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let doing = || format!("read the definitions of networks in {}", folder.display());

@@ -13,13 +13,6 @@ use super::endpoint::Endpoint;
 use super::socket::{KernelError, Request};
 use crate::plan::Rate;
 
-/// How long a packet may wait where there is no better queue than a plain one, in milliseconds.
-const LATENCY_MS: u64 = 50;
-/// What may pass at once unless said otherwise: what comes in this time …
-const BURST_MS: u64 = 20;
-/// … and at least so many bytes, or slow links never reach their rate (`tc-tbf(8)`: rate divided by HZ).
-const LEAST_BURST: u64 = 10_000;
-
 /// Limits what leaves by a link, with the best discipline that the kernel has: `cake`; or `tbf`, with `fq_codel` in it
 /// for the queue, or with a plain one. Which it was.
 pub async fn limit(endpoint: &Endpoint, index: u32, rate: &Rate) -> Result<&'static str, KernelError> {
@@ -136,14 +129,13 @@ fn filter(index: u32, kind: &str, options: Vec<DefaultNla>) -> Request {
 
 /// `TCA_CAKE_BASE_RATE64`.
 fn cake(rate: &Rate) -> Vec<DefaultNla> {
-    vec![DefaultNla::new(2, bytes_a_second(rate).to_ne_bytes().to_vec())]
+    vec![DefaultNla::new(2, rate.bytes().to_ne_bytes().to_vec())]
 }
 
 /// `TCA_TBF_PARMS` (`struct tc_tbf_qopt`), `TCA_TBF_BURST`, and `TCA_TBF_RATE64` where 32 bits are too few.
 fn tbf(rate: &Rate) -> Vec<DefaultNla> {
-    let bytes = bytes_a_second(rate);
-    let burst = burst(rate);
-    let limit = narrow(bytes * LATENCY_MS / 1000 + burst);
+    let (bytes, burst) = (rate.bytes(), rate.burst());
+    let limit = narrow(rate.queue());
     // struct tc_ratespec: cell_log, linklayer (TC_LINKLAYER_ETHERNET), overhead, cell_align, mpu, rate.
     let spec = |bytes: u32| [&[0, 1, 0, 0, 0, 0, 0, 0][..], &bytes.to_ne_bytes()].concat();
     let buffer = 0u32; // replaced by the burst
@@ -155,18 +147,6 @@ fn tbf(rate: &Rate) -> Vec<DefaultNla> {
         options.push(DefaultNla::new(4, bytes.to_ne_bytes().to_vec()));
     }
     options
-}
-
-fn bytes_a_second(rate: &Rate) -> u64 {
-    (rate.bits / 8).max(1)
-}
-
-/// In bytes.
-fn burst(rate: &Rate) -> u64 {
-    match rate.burst_bits {
-        Some(bits) => (bits / 8).max(1600), // a packet must fit in, or none ever passes
-        None => (bytes_a_second(rate) * BURST_MS / 1000).max(LEAST_BURST),
-    }
 }
 
 fn narrow(bytes: u64) -> u32 {

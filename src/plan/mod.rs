@@ -27,6 +27,7 @@ mod outcome;
 mod record;
 mod routed;
 mod ruleset;
+mod shell;
 mod show;
 mod step;
 mod undo;
@@ -50,6 +51,7 @@ pub use ruleset::{
     Chain, Constant, Element, Field, GuardedLink, Hook, Key, Kind, Leads, NetworkChain, NetworkRules, Part, Rule,
     Selector, Set, TABLE, Table, Term, VERSION, Value,
 };
+pub use shell::Script;
 pub use step::{
     BridgeLink, Held, Holder, Ifb, LinkAddress, Object, Port, Readiness, Route, Setting, Shared, Side, Stale, Step,
     Sysctl, Veth, owner_of_alias,

@@ -116,7 +116,14 @@ impl fmt::Display for Shared {
 
 impl fmt::Display for LinkAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} dev {}", self.net, self.link)?;
+        self.show(f, self.link.as_str())
+    }
+}
+
+impl LinkAddress {
+    /// With `link` for the link's name, which a shell may want quoted.
+    pub(super) fn show(&self, f: &mut dyn fmt::Write, link: &str) -> fmt::Result {
+        write!(f, "{} dev {link}", self.net)?;
         if self.host_scope {
             f.write_str(" scope host")?;
         }
@@ -126,6 +133,14 @@ impl fmt::Display for LinkAddress {
 
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.show(f, self.link.as_str(), self.protocol != Self::STATIC)
+    }
+}
+
+impl Route {
+    /// With `link` for the link's name, which a shell may want quoted, and if it is asked for, the protocol: that of
+    /// what is inside a container goes without saying here, but not with `ip`, whose own is `boot`.
+    pub(super) fn show(&self, f: &mut dyn fmt::Write, link: &str, with_protocol: bool) -> fmt::Result {
         if self.dst.prefix_len() == 0 {
             // To iproute2, "default" is of the next hop's family.
             let plain = self.dst.addr().is_ipv4() && self.via.is_none_or(|via| via.is_ipv4());
@@ -143,7 +158,7 @@ impl fmt::Display for Route {
             let family = if via.is_ipv6() && self.dst.addr().is_ipv4() { "inet6 " } else { "" };
             write!(f, " via {family}{via}")?;
         }
-        write!(f, " dev {}", self.link)?;
+        write!(f, " dev {link}")?;
         if self.onlink {
             f.write_str(" onlink")?;
         }
@@ -156,7 +171,7 @@ impl fmt::Display for Route {
         if self.metric != 0 {
             write!(f, " metric {}", self.metric)?;
         }
-        if self.protocol != Self::STATIC {
+        if with_protocol {
             write!(f, " proto {}", self.protocol)?;
         }
         match self.scope {

@@ -40,6 +40,8 @@ pub struct Store {
     attachment_locks: OnceCell<Rc<File>>,
     /// This boot's id, by which leases and records of earlier boots are told apart.
     boot: String,
+    /// There is no directory, and there shall be none.
+    is_imagined: bool,
 }
 
 impl Store {
@@ -56,7 +58,13 @@ impl Store {
     pub fn at(root: PathBuf) -> Result<Self> {
         let path = "/proc/sys/kernel/random/boot_id";
         let boot = fs::read_to_string(path).coded(Code::Io, || format!("read {path}"))?;
-        Ok(Self { root, attachment_locks: OnceCell::new(), boot: boot.trim().to_owned() })
+        Ok(Self { root, attachment_locks: OnceCell::new(), boot: boot.trim().to_owned(), is_imagined: false })
+    }
+
+    /// The state of a host that has none, for plans without a look at the real one: nothing is read or written.
+    pub fn imagined() -> Result<Self> {
+        // Below something that is no directory, there is nothing.
+        Ok(Self { is_imagined: true, ..Self::at("/dev/null".into())? })
     }
 
     /// The directory itself.

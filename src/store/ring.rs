@@ -17,7 +17,8 @@ use std::path::Path;
 
 use ipnet::IpNet;
 
-use crate::model::{Range, RangeSet};
+use super::leases::{Picked, RangeFull};
+use crate::model::{Range, RangeSet, RingSlot};
 
 /// No ring is longer: a /64 is used from its start, a million leases are more than any host has.
 const MAX_SIZE: u32 = 1 << 20;
@@ -69,6 +70,18 @@ impl<'a> Numbering<'a> {
             base += length(range);
         }
         None
+    }
+
+    /// The first address of a ring in which nothing is taken yet.
+    pub(super) fn first(&self) -> Result<Picked, RangeFull> {
+        let reserved = self.reserved();
+        let mut index = 0;
+        while let Some(range) = reserved.iter().find(|range| range.contains(&index)) {
+            index = range.end() + 1;
+        }
+        let address = self.address(index).filter(|_| index < self.size);
+        let slot = |index| RingSlot { ring: self.name(), index };
+        address.map(|address| Picked { address, slot: slot(index) }).ok_or(RangeFull { used: 0, total: 0 })
     }
 
     /// The indices that are never given out: gateways and excluded networks.

@@ -79,16 +79,27 @@ impl fmt::Display for Field {
     }
 }
 
+impl Element {
+    /// Table and set.
+    pub(super) fn place(&self) -> String {
+        format!("{} {TABLE} {}", self.set.part().table(), self.set.name())
+    }
+
+    /// Key, what stands behind the key, and if it is asked for, what the element leads to.
+    pub(super) fn braced(&self, behind_key: &str, with_value: bool) -> String {
+        let key: Vec<String> = self.key.iter().map(ToString::to_string).collect();
+        let value = match self.value.as_ref().filter(|_| with_value) {
+            None => String::new(),
+            Some(Value::Goto(chain)) => format!(" : goto {chain}"),
+            Some(Value::To(address, port)) => format!(" : {address} . {port}"),
+        };
+        format!("{{ {}{behind_key}{value} }}", key.join(" . "))
+    }
+}
+
 impl fmt::Display for Element {
     /// As `nft` takes it behind `add element` and `delete element`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let key: Vec<String> = self.key.iter().map(ToString::to_string).collect();
-        write!(f, "{} {TABLE} {} {{ {}", self.set.part().table(), self.set.name(), key.join(" . "))?;
-        match &self.value {
-            None => {}
-            Some(Value::Goto(chain)) => write!(f, " : goto {chain}")?,
-            Some(Value::To(address, port)) => write!(f, " : {address} . {port}")?,
-        }
-        f.write_str(" }")
+        write!(f, "{} {}", self.place(), self.braced("", true))
     }
 }

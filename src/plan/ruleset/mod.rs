@@ -21,6 +21,7 @@ mod guard;
 mod isolation;
 mod nat;
 mod rule;
+mod script;
 mod set;
 
 pub use element::{Element, Field, Key, Value};
@@ -29,6 +30,7 @@ pub(super) use guard::elements as guard_elements;
 pub(super) use isolation::elements as isolation_elements;
 pub(super) use nat::{MASQUERADE_ALL, elements as nat_elements};
 pub use rule::{Chain, Constant, Hook, Rule, Selector, Term};
+pub(super) use script::{IF_WHOLE, is_recent};
 pub use set::{Kind, Leads, Set, Table};
 
 use serde::{Deserialize, Serialize};
