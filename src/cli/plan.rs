@@ -47,24 +47,29 @@ pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<()> {
         None => format!("/run/netns/{container}"),
     };
     let config = Config::parse(&definition.base)?;
-    let wanted = arguments.interface.on(definition.base.name.as_str())?;
+    let interface = arguments.interface.on(definition.base.name.as_str())?;
     let (runtime, wish) = if runtime_fills_in {
         let runtime = config.runtime()?;
         let asked = request::asked(&config, &runtime, "")?;
-        (runtime, joined(wanted.wish, asked))
+        (runtime, joined(interface.wish, asked))
     } else {
-        (RuntimeConfig::default(), wanted.wish)
+        (RuntimeConfig::default(), interface.wish)
     };
-    let key = AttachmentKey { network: wanted.network, container, ifname: wanted.ifname };
-    let request = definition.request((&config, &runtime), key, &path, &wish, Maker::of(Face::Cli))?;
+    let key = AttachmentKey { network: interface.network, container, ifname: interface.ifname };
+    let wanted = definition.request((&config, &runtime), key, &path, &wish, Maker::of(Face::Cli))?;
+    if runtime_fills_in {
+        // Then it is ADD that is planned, whose result must have a place for everything.
+        let (network, delegated) = (&wanted.attachment.network, wanted.delegate.is_some());
+        request::refuse_what_the_version_cannot_say(definition.base.version, network, delegated, !wish.ips.is_empty())?;
+    }
     let (plan, assumed) = with_runtime(async {
         let engine = Engine::open(Store::open()?)?;
         if arguments.netns.is_none() {
-            return engine.sketch(&request).await;
+            return engine.sketch(&wanted).await;
         }
         let container =
             Container::open(&path, false).map_err(|error| error.hint("without --netns, no privileges are needed"))?;
-        Ok((engine.preview(&request, &container).await?, Vec::new()))
+        Ok((engine.preview(&wanted, &container).await?, Vec::new()))
     })?;
     let script = Script { plan: &plan, netns: &path, notes: &assumed };
     match arguments.output.as_str() {

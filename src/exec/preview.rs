@@ -74,8 +74,13 @@ impl Engine {
                 found.insert(key.to_owned(), value);
             }
         }
-        let key = plan::DEFAULT_ACCEPT_RA;
-        found.extend(self.host.sysctls.read(key).ok().map(|value| (key.to_owned(), value)));
+        let read = |key: &str| Some((key.to_owned(), self.host.sysctls.read(key).ok()?));
+        found.extend(read(plan::DEFAULT_ACCEPT_RA));
+        let bridges: Vec<(String, String)> = plan::BRIDGE_NETFILTER.into_iter().filter_map(read).collect();
+        if bridges.iter().any(|(_, value)| value == "1") {
+            assumed.push("frames on the host's bridges pass through its IP filters (br_netfilter), as here".to_owned());
+        }
+        found.extend(bridges);
         found
     }
 }

@@ -8,6 +8,8 @@
 
 use std::fmt;
 
+use ipnet::IpNet;
+
 use super::ruleset::{IF_WHOLE, VERSION, is_recent};
 use super::step::{BridgeLink, Held, Holder, Ifb, LinkAddress, Object, Route, Setting, Side, Step, Sysctl, Veth};
 use super::{Plan, localnet_key};
@@ -287,7 +289,11 @@ fn veth_line(veth: &Veth) -> String {
 fn address_words(address: &LinkAddress) -> String {
     let mut words = String::new();
     let _ = address.show(&mut words, &quoted(address.link.as_str())); // a string takes everything
-    words
+    match address.net {
+        // As messages have it that are built by the netlink library; `ip` adds none by itself.
+        IpNet::V4(net) if net.prefix_len() < 31 => format!("{words} brd {}", net.broadcast()),
+        _ => words,
+    }
 }
 
 fn route_words(route: &Route) -> String {

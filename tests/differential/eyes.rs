@@ -47,12 +47,54 @@ impl State {
     }
 
     fn look(&mut self, side: &str, netns: &Netns) {
-        let mut drawn = BTreeSet::new(); // links with MACs that the kernel has drawn
-        for mut link in netns.ip_json("address show") {
+        // One shell for all of it: a case is looked at from four sides.
+        let ip = |what: &str| format!("ip -json -details {what}");
+        let sysctls = "cd /proc/sys/net; { grep -rs . ipv4/conf ipv6/conf; grep -s . ipv4/* core/* ipv6/* bridge/*; }";
+        let filters = "tc qdisc show | sed -n 's/^qdisc ingress .* dev \\([^ ]*\\) .*/\\1/p' | \
+            while read -r link; do echo \"$link\"; tc -j filter show dev \"$link\" ingress; done";
+        let commands = [
+            ip("address show"),
+            ip("-4 route show table all"),
+            ip("-6 route show table all"),
+            ip("-4 rule show"),
+            ip("-6 rule show"),
+            "tc -j qdisc show".to_owned(),
+            "bridge -j -d link show".to_owned(),
+            filters.to_owned(),
+            "nft list ruleset".to_owned(),
+            format!("{sysctls} | grep -vE '{ODD}' || true"),
+        ];
+        let text = netns.shell(&format!("set -e; {}", commands.join("; echo @@@; ")));
+        let answers: Vec<&str> = text.split("@@@\n").collect();
+        let [links, lists @ .., filters, ruleset, sysctls] = answers.as_slice() else {
+            panic!("not all answers: {text}")
+        };
+        let drawn = self.links(side, links);
+        for (command, answer) in commands[1..].iter().zip(lists) {
+            parsed(answer).iter().for_each(|it| self.add(side, command, it));
+        }
+        // Link-local addresses, and their routes, that are made of such a MAC.
+        self.0.retain(|line| !(line.contains("ff:fe") && drawn.iter().any(|link| line.contains(link.as_str()))));
+        self.0.extend(filters.lines().map(|line| match serde_json::from_str::<Value>(line) {
+            Ok(mut it) => {
+                clean(&mut it);
+                format!("{side} filter {it}")
+            }
+            Err(_) => format!("{side} filters of {line}"),
+        }));
+        self.ruleset(side, ruleset);
+        self.0.extend(sysctls.lines().map(|line| format!("{side} sysctl {line}")));
+    }
+
+    /// Links and addresses; the links with MACs that the kernel has drawn.
+    fn links(&mut self, side: &str, answer: &str) -> BTreeSet<String> {
+        let mut drawn = BTreeSet::new();
+        for mut link in parsed(answer) {
             let kind = text_of(&link["linkinfo"]["info_kind"]).to_owned();
             let name = text_of(&link["ifname"]).to_owned();
-            if kind == "ifb" || kind == "dummy" {
+            if kind == "ifb" || kind == "dummy" || name == "springline0" {
                 link["address"] = Value::Null;
+                link["linkinfo"]["info_data"] = Value::Null; // of a bridge, with ids made of it
                 drawn.insert(name);
             }
             let addresses = link.as_object_mut().and_then(|link| link.remove("addr_info"));
@@ -61,30 +103,7 @@ impl State {
                 self.add(side, &format!("address of {}", text_of(&link["ifname"])), address);
             }
         }
-        for family in ["-4", "-6"] {
-            netns.ip_json(&format!("{family} route show table all")).iter().for_each(|it| self.add(side, family, it));
-            netns.ip_json(&format!("{family} rule show")).iter().for_each(|it| self.add(side, family, it));
-        }
-        // Link-local addresses, and their routes, that are made of such a MAC.
-        self.0.retain(|line| !(line.contains("ff:fe") && drawn.iter().any(|link| line.contains(link.as_str()))));
-        let read = "cd /proc/sys/net; grep -rs . ipv4/conf ipv6/conf; grep -s . ipv4/* core/* ipv6/* bridge/*";
-        let sysctls = netns.shell(&format!("{{ {read}; }} | grep -vE '{ODD}' || true"));
-        self.0.extend(sysctls.lines().map(|line| format!("{side} sysctl {line}")));
-        for command in ["tc -j qdisc show", "bridge -j -d link show"] {
-            let text = netns.shell(command);
-            for it in serde_json::from_str::<Vec<Value>>(&text).unwrap_or_default() {
-                self.add(side, command, &it);
-            }
-        }
-        let ingress = netns.shell("tc qdisc show | grep ingress || true");
-        for link in ingress.lines().filter_map(|line| line.split_whitespace().skip_while(|word| *word != "dev").nth(1))
-        {
-            let text = netns.shell(&format!("tc -j filter show dev {link} ingress"));
-            for it in serde_json::from_str::<Vec<Value>>(&text).unwrap_or_default() {
-                self.add(side, &format!("filter of {link}"), &it);
-            }
-        }
-        self.ruleset(side, &netns.shell("nft list ruleset"));
+        drawn
     }
 
     fn add(&mut self, side: &str, noun: &str, it: &Value) {
@@ -152,6 +171,14 @@ pub(crate) fn knows_targets() -> bool {
         let rule = "add table inet x; add chain inet x x; add rule inet x x icmpv6 taddr ::1";
         lab.host().shell(&format!("nft -c '{rule}' 2>/dev/null && echo yes || true")).contains("yes")
     })
+}
+
+/// A list of JSON; older versions of iproute2 print nothing for an empty one.
+fn parsed(answer: &str) -> Vec<Value> {
+    if answer.trim().is_empty() {
+        return Vec::new();
+    }
+    serde_json::from_str(answer).unwrap_or_else(|error| panic!("no list ({error}): {answer}"))
 }
 
 fn clean(it: &mut Value) {
