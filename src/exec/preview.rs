@@ -24,15 +24,14 @@ impl Engine {
     /// sentences. Needs no privileges and changes nothing: what cannot be read is taken for what is usual.
     pub async fn sketch(&self, request: &AttachRequest) -> Result<(Plan, Vec<String>)> {
         let mut assumed = vec!["nothing on the host is in the way, and no other attachment is there".to_owned()];
-        let attachment = match self.with_addresses_of_today(request) {
-            Some(attachment) => attachment?,
-            None => {
-                if matches!(request.attachment.network.ipam, Some(Ipam::BuiltIn { .. })) {
-                    let root = self.store.root().display();
-                    assumed.push(format!("no address is given out yet ({root} is not there, or not for us to read)"));
-                }
-                with_addresses(&Store::imagined()?, request)?
+        let attachment = if let Some(attachment) = self.with_addresses_of_today(request) {
+            attachment?
+        } else {
+            if matches!(request.attachment.network.ipam, Some(Ipam::BuiltIn { .. })) {
+                let root = self.store.root().display();
+                assumed.push(format!("no address is given out yet ({root} is not there, or not for us to read)"));
             }
+            with_addresses(&Store::imagined()?, request)?
         };
         if let Some(Ipam::Delegated { plugin }) = &attachment.network.ipam {
             assumed.push(format!("the addresses of plugin {plugin}, and what follows from them, are added later"));

@@ -58,8 +58,8 @@ impl Script<'_> {
             Step::Del(object) => words.object(object, false),
             Step::Set(setting) => words.setting(setting),
             Step::Announce(link, mac) => {
-                let line = format!("link set dev {} address {mac}", quoted(link.as_str()));
-                Part::Command(Side::Container, words.ip(Side::Container, &line) + "  # announces its addresses")
+                let set = format!("link set dev {} address {mac}", quoted(link.as_str()));
+                Part::Command(Side::Container, words.ip(Side::Container, &set) + "  # announces its addresses")
             }
             Step::Await(_) | Step::Forget(_) => Part::Comment(step.to_string()),
         }
@@ -194,7 +194,6 @@ impl Words<'_> {
                 Part::Comment(step.to_string())
             }
             Object::Veth(veth) if add => host(veth_line(veth)),
-            Object::Veth(Veth { host: name, .. }) => gone(name.as_str()),
             Object::Bridge(BridgeLink { name, mac, mtu }) if add => {
                 let name = quoted(name.as_str());
                 host(format!("ip link add dev {name} address {mac} mtu {mtu} group {LINK_GROUP} type bridge"))
@@ -206,7 +205,8 @@ impl Words<'_> {
             Object::Ifb(Ifb { name, .. }) if add => {
                 host(format!("ip link add dev {} group {LINK_GROUP} type ifb", quoted(name.as_str())))
             }
-            Object::Bridge(BridgeLink { name, .. })
+            Object::Veth(Veth { host: name, .. })
+            | Object::Bridge(BridgeLink { name, .. })
             | Object::Holder(Holder { name })
             | Object::Ifb(Ifb { name, .. }) => gone(name.as_str()),
             Object::Address(side, address) => {

@@ -71,7 +71,9 @@ impl State {
         };
         let drawn = self.links(side, links);
         for (command, answer) in commands[1..].iter().zip(lists) {
-            parsed(answer).iter().for_each(|it| self.add(side, command, it));
+            for it in parsed(answer) {
+                self.add(side, command, &it);
+            }
         }
         // Link-local addresses, and their routes, that are made of such a MAC.
         self.0.retain(|line| !(line.contains("ff:fe") && drawn.iter().any(|link| line.contains(link.as_str()))));

@@ -146,6 +146,7 @@ fn compare_all(what: &str, cases: &[Case]) {
     let failures = failures.into_inner().expect("nobody panicked");
     let (all, seconds) = (cases.len(), begin.elapsed().as_secs());
     say(&format!("{what}: {all} cases, {same} the same, {refused} refused by both, in {seconds} s"));
+    assert!(same * 3 > all * 2 || all < 10, "refusals prove little");
     assert!(failures.is_empty(), "{} of {all} cases:\n{failures}", all - same - refused);
 }
 
