@@ -38,7 +38,7 @@
 //! | floor | modules | what they may do |
 //! |---|---|---|
 //! | 0 | [`model`], [`error`] | words and rules: names, MACs, prefixes, networks, attachments; no I/O |
-//! | 1 | [`wire`], [`plan`], [`guest`], [`doctor`] | outsiders' documents; facts, steps, plans; the files of a guest's network service; what is wrong with a host: pure |
+//! | 1 | [`wire`], [`plan`], [`guest`], [`doctor`], [`graph`] | outsiders' documents; facts, steps, plans; the files of a guest's network service; what is wrong with a host; its picture: pure |
 //! | 2 | [`kernel`], [`store`], [`ipam`] | netlink and namespaces; files; choosing addresses |
 //! | 3 | [`exec`] | plan → kernel and store, journal, undo |
 //! | 4 | [`front`], [`cli`] | read input, call the floors below, print |
@@ -63,6 +63,7 @@ pub mod doctor;
 pub mod error;
 pub mod exec;
 pub mod front;
+pub mod graph;
 pub mod guest;
 pub mod ipam;
 pub mod kernel;

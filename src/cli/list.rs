@@ -27,7 +27,7 @@ pub(super) struct Arguments {
 }
 
 /// How an attachment is.
-enum State {
+pub(super) enum Look {
     /// As recorded.
     Ok,
     /// These steps do not hold.
@@ -39,10 +39,10 @@ enum State {
 }
 
 /// One attachment, looked at.
-struct Entry {
-    key: AttachmentKey,
-    record: Option<Record>,
-    state: State,
+pub(super) struct Entry {
+    pub(super) key: AttachmentKey,
+    pub(super) record: Option<Record>,
+    pub(super) state: Look,
     counters: Option<Counters>,
 }
 
@@ -82,15 +82,16 @@ fn entries(names: &[String]) -> Result<Vec<Entry>> {
     })
 }
 
-async fn entry(engine: &Engine, key: AttachmentKey, counters: &BTreeMap<String, Counters>) -> Entry {
+/// Looks at an attachment.
+pub(super) async fn entry(engine: &Engine, key: AttachmentKey, counters: &BTreeMap<String, Counters>) -> Entry {
     let record = engine.store.record(&key);
     let state = match &record {
-        Err(error) => State::Unknown(error.to_string()),
-        Ok(Some(record)) if !engine.is_alive(record) => State::Orphaned,
+        Err(error) => Look::Unknown(error.to_string()),
+        Ok(Some(record)) if !engine.is_alive(record) => Look::Orphaned,
         Ok(_) => match engine.inspect(&key).await {
-            Ok(missing) if missing.is_empty() => State::Ok,
-            Ok(missing) => State::Drifted(missing),
-            Err(error) => State::Unknown(error.to_string()),
+            Ok(missing) if missing.is_empty() => Look::Ok,
+            Ok(missing) => Look::Drifted(missing),
+            Err(error) => Look::Unknown(error.to_string()),
         },
     };
     let record = record.ok().flatten();
@@ -125,7 +126,7 @@ impl Entry {
             .collect()
     }
 
-    fn ports(&self) -> Vec<String> {
+    pub(super) fn ports(&self) -> Vec<String> {
         let wanted = self.record.iter().filter_map(|record| record.wanted.as_ref());
         wanted.flat_map(|wanted| &wanted.ports).map(|map| format!("{map}→{}", map.container_port)).collect()
     }
@@ -135,17 +136,23 @@ impl Entry {
         [rates.and_then(|rates| rates.received.as_ref()), rates.and_then(|rates| rates.sent.as_ref())]
     }
 
+    /// The rates to which it is limited, in words.
+    pub(super) fn limits(&self) -> Vec<String> {
+        let rates = ["receives", "sends"].into_iter().zip(self.rates());
+        rates.filter_map(|(verb, rate)| Some(format!("{verb} {}", bits(rate?.bits)))).collect()
+    }
+
     fn age(&self) -> Option<u64> {
         let made_at = self.record.as_ref().map(|record| record.made_at).filter(|at| *at != 0)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
         now.as_secs().checked_sub(made_at)
     }
 
-    fn host(&self) -> String {
+    pub(super) fn host(&self) -> String {
         self.record.as_ref().and_then(host_link).unwrap_or_default()
     }
 
-    fn maker(&self) -> &'static str {
+    pub(super) fn maker(&self) -> &'static str {
         self.record.as_ref().map_or("", |record| record.maker.face.as_str())
     }
 
@@ -191,9 +198,9 @@ impl Entry {
             say(out, format!("  {name:<10} {value}"))?;
         }
         match &self.state {
-            State::Drifted(missing) => missing.iter().try_for_each(|step| say(out, format!("  missing    {step}"))),
-            State::Unknown(why) => say(out, format!("  error      {why}")),
-            State::Ok | State::Orphaned => Ok(()),
+            Look::Drifted(missing) => missing.iter().try_for_each(|step| say(out, format!("  missing    {step}"))),
+            Look::Unknown(why) => say(out, format!("  error      {why}")),
+            Look::Ok | Look::Orphaned => Ok(()),
         }
     }
 
@@ -217,15 +224,15 @@ impl Entry {
             });
         }
         match &self.state {
-            State::Drifted(missing) => value["missing"] = missing.iter().map(ToString::to_string).collect(),
-            State::Unknown(why) => value["error"] = why.clone().into(),
-            State::Ok | State::Orphaned => {}
+            Look::Drifted(missing) => value["missing"] = missing.iter().map(ToString::to_string).collect(),
+            Look::Unknown(why) => value["error"] = why.clone().into(),
+            Look::Ok | Look::Orphaned => {}
         }
         value
     }
 }
 
-impl State {
+impl Look {
     fn word(&self) -> &'static str {
         match self {
             Self::Ok => "ok",

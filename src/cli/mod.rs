@@ -9,6 +9,7 @@ mod detach;
 mod distconfig;
 mod doctor;
 mod gc;
+mod graph;
 mod hook;
 mod interfaces;
 mod list;
@@ -61,6 +62,11 @@ enum Command {
     Ls(list::Arguments),
     /// Show all that is known of attachments
     Inspect(list::Arguments),
+    /// Draw the host: links, networks, bridges, containers, addresses, routes, ports
+    ///
+    /// What the kernel shows is drawn, so that what has drifted is seen. `springline graph -o svg > host.svg` makes a
+    /// picture for any browser.
+    Graph(graph::Arguments),
     /// Addresses of an attachment that is in use: give, take, list
     #[command(subcommand)]
     Ip(change::Ip),
@@ -121,6 +127,7 @@ pub fn main() -> ExitCode {
         Command::Detach(arguments) => detach::run(&arguments, &mut out),
         Command::Ls(arguments) => list::ls(&arguments, &mut out),
         Command::Inspect(arguments) => list::inspect(&arguments, &mut out),
+        Command::Graph(arguments) => graph::run(&arguments, &mut out),
         Command::Ip(command) => change::ip(&command, &mut out),
         Command::Route(command) => change::route(&command, &mut out),
         Command::Set(arguments) => change::set(&arguments),
