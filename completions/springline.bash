@@ -34,8 +34,14 @@ _springline() {
             springline,distconfig)
                 cmd="springline__subcmd__distconfig"
                 ;;
+            springline,doctor)
+                cmd="springline__subcmd__doctor"
+                ;;
             springline,gc)
                 cmd="springline__subcmd__gc"
+                ;;
+            springline,graph)
+                cmd="springline__subcmd__graph"
                 ;;
             springline,help)
                 cmd="springline__subcmd__help"
@@ -57,6 +63,9 @@ _springline() {
                 ;;
             springline,netns)
                 cmd="springline__subcmd__netns"
+                ;;
+            springline,plan)
+                cmd="springline__subcmd__plan"
                 ;;
             springline,route)
                 cmd="springline__subcmd__route"
@@ -85,8 +94,14 @@ _springline() {
             springline__subcmd__help,distconfig)
                 cmd="springline__subcmd__help__subcmd__distconfig"
                 ;;
+            springline__subcmd__help,doctor)
+                cmd="springline__subcmd__help__subcmd__doctor"
+                ;;
             springline__subcmd__help,gc)
                 cmd="springline__subcmd__help__subcmd__gc"
+                ;;
+            springline__subcmd__help,graph)
+                cmd="springline__subcmd__help__subcmd__graph"
                 ;;
             springline__subcmd__help,help)
                 cmd="springline__subcmd__help__subcmd__help"
@@ -108,6 +123,9 @@ _springline() {
                 ;;
             springline__subcmd__help,netns)
                 cmd="springline__subcmd__help__subcmd__netns"
+                ;;
+            springline__subcmd__help,plan)
+                cmd="springline__subcmd__help__subcmd__plan"
                 ;;
             springline__subcmd__help,route)
                 cmd="springline__subcmd__help__subcmd__route"
@@ -257,7 +275,7 @@ _springline() {
 
     case "${cmd}" in
         springline)
-            opts="-h -V --help --version demo attach detach ls inspect ip route set netns check gc hook distconfig schema man completions help"
+            opts="-h -V --help --version demo attach plan detach ls inspect graph ip route set netns check gc doctor hook distconfig schema man completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -438,6 +456,32 @@ _springline() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        springline__subcmd__doctor)
+            opts="-q -o -h --quiet --root --output --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         springline__subcmd__gc)
             opts="-o -h --keep --output --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -464,8 +508,30 @@ _springline() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        springline__subcmd__graph)
+            opts="-o -h --output --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --output)
+                    COMPREPLY=($(compgen -W "text svg dot json" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "text svg dot json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         springline__subcmd__help)
-            opts="demo attach detach ls inspect ip route set netns check gc hook distconfig schema man completions help"
+            opts="demo attach plan detach ls inspect graph ip route set netns check gc doctor hook distconfig schema man completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -562,7 +628,35 @@ _springline() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        springline__subcmd__help__subcmd__doctor)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         springline__subcmd__help__subcmd__gc)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        springline__subcmd__help__subcmd__graph)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -789,6 +883,20 @@ _springline() {
         springline__subcmd__help__subcmd__netns__subcmd__ls)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        springline__subcmd__help__subcmd__plan)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1395,6 +1503,60 @@ _springline() {
                     ;;
                 -o)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        springline__subcmd__plan)
+            opts="-p -o -h --netns --id --ifname --ip --route --mac --port --output --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --netns)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --id)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ifname)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ip)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --route)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mac)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -p)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text shell json" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "text shell json" -- "${cur}"))
                     return 0
                     ;;
                 *)

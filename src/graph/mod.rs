@@ -11,6 +11,7 @@ mod text;
 mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
@@ -239,7 +240,7 @@ impl Scene {
         for state in State::ALL.into_iter().filter(|state| *state != State::Ok) {
             let count = interfaces.iter().filter(|interface| interface.state == state).count();
             if count > 0 {
-                text.push_str(&format!(", {count} {}", state.word()));
+                let _ = write!(text, ", {count} {}", state.word());
             }
         }
         text
