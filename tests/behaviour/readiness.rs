@@ -181,6 +181,8 @@ fn hostile_advertisements() {
         let netns = control.path().rsplit('/').next().expect("a name").to_owned();
         lab.host().ip(&format!("link add plain0 type veth peer name eth0 netns {netns}"));
         lab.host().ip("link set plain0 up");
+        // Or it would advertise from an address of the kernel's making, once that is not tentative any more.
+        control.netns().ip("link set eth0 addrgenmode none");
         give(control.netns(), "eth0", &["fe80::66/64"]);
         let own = c.netns().ip_json("-6 address show dev eth0 scope link");
         if own.iter().all(|link| link["addr_info"].as_array().is_none_or(Vec::is_empty)) {
