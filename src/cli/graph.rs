@@ -261,7 +261,9 @@ async fn look_inside(record: &Record, drawn: &mut Interface) -> Option<()> {
     let (links, _) = endpoint.look_up(std::slice::from_ref(name), &[]).await.ok()?;
     let Some(link) = links.into_iter().flatten().next() else { return Some(()) }; // that it is gone is known by now
     let addresses = endpoint.addresses(name, link.index).await.ok()?;
-    let addresses = addresses.iter().map(|address| address.net).filter(|net| is_of_interest(*net));
+    // Link-local addresses of its own only serve to talk to the gateway.
+    let of_interest = |net: &IpNet| !matches!(net, IpNet::V6(net) if net.addr().is_unicast_link_local());
+    let addresses = addresses.iter().map(|address| address.net).filter(of_interest);
     drawn.addresses = addresses.map(|net| net.to_string()).collect();
     for family in Family::BOTH {
         // Table 0 is all of them.

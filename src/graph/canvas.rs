@@ -121,7 +121,7 @@ impl Canvas {
     pub(super) fn finish(self, width: usize, height: usize, title: &str, description: &str, defs: &str) -> String {
         let (title, description) = (xml(title), xml(description));
         format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" aria-labelledby=\"title desc\" width=\"{width}\" \
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" xml:space=\"preserve\" role=\"img\" aria-labelledby=\"title desc\" width=\"{width}\" \
              height=\"{height}\" viewBox=\"0 0 {width} {height}\">\n<title id=\"title\">{title}</title>\n<desc \
              id=\"desc\">{description}</desc>\n{defs}<rect class=\"paper\" width=\"{width}\" height=\"{height}\"/>\n{}</svg>\n",
             self.body

@@ -5,7 +5,7 @@
 //! letters are fixed, so that 60 containers make the picture longer and not harder to read.
 
 use super::canvas::{Canvas, Line, Rect, Style, height};
-use super::text::{at_most, fill, shortened};
+use super::text::{fill_at_most, shortened};
 use super::{Bridge, HostLink, Interface, Network, Scene, State, elsewhere};
 
 /// Around everything.
@@ -150,7 +150,7 @@ impl Drawing<'_> {
         let rows: Vec<Row<'_, '_>> = cards.chunks(self.columns).map(Row::new).collect();
         let bridge = network.carrier.bridge().map(|bridge| bridge_lines(bridge, self.band - INDENT - 2 * PAD));
         let bridge_height = bridge.as_ref().map_or(0, |lines| height(lines) + 2 * PAD);
-        let total = HEAD + bridge_height + rows.iter().map(Row::height).sum::<usize>() + PAD;
+        let total = HEAD + bridge_height + rows.iter().map(Row::height).sum::<usize>();
         let band = Rect { x, y: top, width: self.band, height: total };
         self.canvas.open("network", &format!("network {}: {}", network.name, network.description().join(", ")));
         self.canvas.rect("band", band, &format!("rx=\"6\" fill=\"{colour}\" fill-opacity=\"0.1\" stroke=\"{colour}\""));
@@ -161,13 +161,16 @@ impl Drawing<'_> {
         // The rails: thick and full for a bridge, with a white middle for the host's own routing.
         let rail = Rail { colour, is_bridge: bridge.is_some() };
         let mut y = top + HEAD + bridge_height;
-        let rail_x = x + INDENT - 12;
-        let begin = if bridge.is_some() { top + HEAD + PAD } else { top + HEAD / 2 + PAD };
+        // Routing runs down beside the strip, left of the names; a bridge begins in its box.
+        let (joint, rail_x, begin) = match bridge {
+            Some(_) => (x + INDENT - 12, x + INDENT - 12, top + HEAD + PAD),
+            None => (x + PAD, x + PAD + 5, top + HEAD / 2),
+        };
         let mut rails = Vec::new();
         let mut row_tops = Vec::new();
         for row in &rows {
             let last = x + INDENT + (row.cards.len() - 1) * (CARD + DROP) + PAD + 8;
-            rails.push(vec![(rail_x, begin), (rail_x, y + 4), (last, y + 4)]);
+            rails.push(vec![(joint, begin), (rail_x, begin), (rail_x, y + 4), (last, y + 4)]);
             row_tops.push(y + 4);
             y += row.height();
         }
@@ -277,7 +280,7 @@ impl<'a> Card<'a> {
     fn new(interface: &'a Interface, elsewhere: &[String]) -> Self {
         let room = CARD - 2 * PAD;
         let fact = |style: Style, items: &[String], separator: &str| {
-            let lines = at_most(fill(items, separator, style.columns(room)), MANY);
+            let lines = fill_at_most(items, separator, style.columns(room), MANY);
             lines.into_iter().map(move |text| Line { style, text })
         };
         let with = |word: &str, items: &[String]| -> Vec<String> {
@@ -361,7 +364,7 @@ fn link_lines(link: &HostLink) -> Vec<Line> {
         vec![Line { style: Style::Small, text: shortened(&format!("{} ({}{down})", link.name, link.kind), columns) }];
     let facts = [(Style::Fact, &link.addresses), (Style::Faint, &link.routes)];
     for (style, items) in facts {
-        let texts = at_most(fill(items, "  ", columns), MANY);
+        let texts = fill_at_most(items, "  ", columns, MANY);
         lines.extend(texts.into_iter().map(|text| Line { style, text }));
     }
     lines
@@ -374,7 +377,7 @@ fn bridge_lines(bridge: &Bridge, room: usize) -> Vec<Line> {
         [format!("bridge {}", bridge.name)].into_iter().chain(head).chain(bridge.addresses.iter().cloned()).collect();
     let ports: Vec<String> = bridge.other_ports.iter().map(|port| format!("port {port}")).collect();
     let of = |style: Style, items: &[String]| {
-        let texts = at_most(fill(items, "  ", style.columns(room)), MANY);
+        let texts = fill_at_most(items, "  ", style.columns(room), MANY);
         texts.into_iter().map(move |text| Line { style, text })
     };
     of(Style::Small, &items).chain(of(Style::Faint, &ports)).collect()

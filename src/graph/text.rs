@@ -101,13 +101,21 @@ fn cut(text: &str, width: usize) -> usize {
     best.unwrap_or(end).max(text.chars().next().map_or(0, char::len_utf8))
 }
 
-/// At most `most` of the lines; the last then says how many are left out.
-pub(super) fn at_most(mut lines: Vec<String>, most: usize) -> Vec<String> {
-    if lines.len() > most {
-        let left_out = lines.len() - most.saturating_sub(1);
-        lines.truncate(most.saturating_sub(1));
-        lines.push(format!("and {left_out} more"));
+/// The same in at most `most` lines: the last then says how many of the items are left out.
+pub(super) fn fill_at_most(items: &[String], separator: &str, width: usize, most: usize) -> Vec<String> {
+    let lines = fill(items, separator, width);
+    if lines.len() <= most {
+        return lines;
     }
+    let fits = |count: &usize| fill(&items[..*count], separator, width).len() < most;
+    let shown = (1..items.len()).take_while(fits).last();
+    let mut lines = fill(&items[..shown.unwrap_or(1)], separator, width);
+    lines.truncate(most.saturating_sub(1));
+    lines.push(match (shown, items.len() - shown.unwrap_or(1)) {
+        (Some(_), left_out) => format!("and {left_out} more"),
+        (None, 0) => "…".to_owned(),
+        (None, left_out) => format!("… and {left_out} more"),
+    });
     lines
 }
 
@@ -180,9 +188,12 @@ mod tests {
 
     #[test]
     fn what_is_left_out_is_counted() {
-        let lines: Vec<String> = (1..=9).map(|n| n.to_string()).collect();
-        assert_eq!(at_most(lines.clone(), 3), ["1", "2", "and 7 more"]);
-        assert_eq!(at_most(lines.clone(), 9), lines);
+        let items: Vec<String> = (1..=9).map(|n| n.to_string()).collect();
+        assert_eq!(fill_at_most(&items, " ", 3, 3), ["1 2", "3 4", "and 5 more"]);
+        assert_eq!(fill_at_most(&items, " ", 3, 5), ["1 2", "3 4", "5 6", "7 8", "9"]);
+        let long = ["0123456789".to_owned(), "1".to_owned()];
+        assert_eq!(fill_at_most(&long, " ", 4, 2), ["0123", "… and 1 more"]);
+        assert_eq!(fill_at_most(&long[..1], " ", 4, 2), ["0123", "…"]);
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod changed;
 mod collected;
 mod conflicts;
 mod diagnosed;
+mod drawn;
 mod drifted;
 mod forwarding;
 mod hearing;
