@@ -11,7 +11,6 @@ mod text;
 mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
@@ -236,14 +235,13 @@ impl Scene {
             return "nothing is attached".to_owned();
         }
         let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
-        let mut text = format!("{} on {}", counted(containers.len(), "container"), counted(networks.len(), "network"));
-        for state in State::ALL.into_iter().filter(|state| *state != State::Ok) {
+        let not_well = State::ALL.into_iter().filter(|state| *state != State::Ok).filter_map(|state| {
             let count = interfaces.iter().filter(|interface| interface.state == state).count();
-            if count > 0 {
-                let _ = write!(text, ", {count} {}", state.word());
-            }
-        }
-        text
+            (count > 0).then(|| format!("{count} {}", state.word()))
+        });
+        let (containers, networks) = (counted(containers.len(), "container"), counted(networks.len(), "network"));
+        let words: Vec<String> = [format!("{containers} on {networks}")].into_iter().chain(not_well).collect();
+        words.join(", ")
     }
 
     /// For containers with several interfaces: each as `eth1 on NETWORK`.

@@ -65,8 +65,12 @@ fn of_interface(interface: &Interface, elsewhere: &[String]) -> Node {
     let host = &interface.host;
     let remark = if host.is_connected() { "══".to_owned() } else { format!("═ ({}) ═", host.remark()) };
     let pair = format!("{} {remark} {}", host.name, interface.name);
-    let own = |route: &&String| !interface.addresses.contains(route);
-    let networks: Vec<String> = host.routes.iter().filter(own).cloned().collect();
+    // Those to its own addresses go without saying: if one is missing, that is said.
+    let to_others = |route: &&String| {
+        let dst = route.split(' ').next().unwrap_or_default();
+        !interface.addresses.iter().any(|address| address == dst)
+    };
+    let networks: Vec<String> = host.routes.iter().filter(to_others).cloned().collect();
     let facts = [
         ("gateway", &interface.gateways),
         ("routes", &interface.routes),

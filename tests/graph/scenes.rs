@@ -106,8 +106,7 @@ pub(crate) fn sixty() -> Scene {
     pods[2].state = State::Orphaned;
     pods[2].host = HostEnd { name: "sl0deadbeef00".into(), presence: Presence::Missing, ..HostEnd::default() };
     pods[4].addresses = texts(&["10.30.0.105/32", "2001:db8:1234:5678:9abc:def0:1234:5678/128"]);
-    let routed = pods[4].addresses.clone();
-    pods[4].host.routes = routed;
+    pods[4].host.routes = texts(&["10.30.0.105/32", "2001:db8:1234:5678:9abc:def0:1234:5678/128"]);
     let mut last = bridged("backup", 2);
     last.maker = "cli".into();
     last.ports = (0..12).map(|n| format!("{}/tcp→{}", 9000 + n, 9000 + n)).collect();
