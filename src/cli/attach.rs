@@ -10,7 +10,6 @@ use super::{netns, say};
 use crate::error::{Code, Coded, Error, Result};
 use crate::exec::{Container, Engine};
 use crate::front::definition::Definition;
-use crate::front::with_runtime;
 use crate::model::{AttachmentKey, ContainerId, Face, Maker, Outcome, Wanted};
 use crate::store::Store;
 use crate::wire::cni::{Config, ResultDocument, RuntimeConfig, Version};
@@ -82,10 +81,8 @@ pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<()> {
     let config = Config::parse(&network.base)?;
     let filled_in = RuntimeConfig::default();
     let request = network.request((&config, &filled_in), key.clone(), &netns, &wanted.wish, Maker::of(Face::Cli))?;
-    let outcome = with_runtime(async {
-        let container = Container::open(&netns, false)?;
-        Engine::open(Store::open()?)?.attach(request, &container).await
-    })?;
+    let container = Container::open(&netns, false)?;
+    let outcome = Engine::open(Store::open()?)?.attach(request, &container)?;
     if arguments.output == "json" {
         let mut document = ResultDocument::from(&outcome).to_json(Version::LATEST)?;
         document["attachment"] = key.to_string().into();

@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 use super::{say, table};
 use crate::error::{Code, Coded, Error, Result};
 use crate::exec::{AddressRoute, Edit, Engine};
-use crate::front::with_runtime;
 use crate::model::{
     Addressing, Attachment, AttachmentKey, Family, Isolation, Mtu, PortMap, Rate, RoutedNetwork, parse_address,
     parse_network, single,
@@ -243,19 +242,15 @@ impl Which {
     }
 
     fn edit(&self, edits: &dyn Fn(&Attachment) -> Vec<Edit>) -> Result<()> {
-        with_runtime(async {
-            let engine = Engine::open(Store::open()?)?;
-            let key = self.key(&engine)?;
-            let edits = edits(&engine.wanted(&key)?.0);
-            Box::pin(engine.edit(&key, &edits)).await.map(drop)
-        })
+        let engine = Engine::open(Store::open()?)?;
+        let key = self.key(&engine)?;
+        let edits = edits(&engine.wanted(&key)?.0);
+        engine.edit(&key, &edits).map(drop)
     }
 
     fn wanted(&self) -> Result<Box<Attachment>> {
-        with_runtime(async {
-            let engine = Engine::open(Store::open()?)?;
-            Ok(engine.wanted(&self.key(&engine)?)?.0)
-        })
+        let engine = Engine::open(Store::open()?)?;
+        Ok(engine.wanted(&self.key(&engine)?)?.0)
     }
 }
 

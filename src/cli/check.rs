@@ -9,7 +9,6 @@ use super::progress::Progress;
 use super::say;
 use crate::error::{Code, Error, Result};
 use crate::exec::Engine;
-use crate::front::with_runtime;
 use crate::model::AttachmentKey;
 use crate::plan::Difference;
 use crate::store::Store;
@@ -35,19 +34,17 @@ struct Finding {
 
 /// Checks; the exit status is that of the worst.
 pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<()> {
-    let findings = with_runtime(async {
-        let engine = Engine::open(Store::open()?)?;
-        let mut findings = Vec::new();
-        let mut keys = engine.store.attachments()?;
-        keys.retain(|key| is_named(key, &arguments.attachments));
-        let mut progress = Progress::new(if arguments.repair { "repair" } else { "check" }, Some(keys.len()));
-        for key in keys {
-            progress.step(&key);
-            let outcome = if arguments.repair { engine.repair(&key).await } else { engine.differences(&key).await };
-            findings.push(Finding { key, outcome });
-        }
-        Ok(findings)
-    })?;
+    let engine = Engine::open(Store::open()?)?;
+    let mut findings = Vec::new();
+    let mut keys = engine.store.attachments()?;
+    keys.retain(|key| is_named(key, &arguments.attachments));
+    let mut progress = Progress::new(if arguments.repair { "repair" } else { "check" }, Some(keys.len()));
+    for key in keys {
+        progress.step(&key);
+        let outcome = if arguments.repair { engine.repair(&key) } else { engine.differences(&key) };
+        findings.push(Finding { key, outcome });
+    }
+    drop(progress);
     if findings.is_empty() && !arguments.attachments.is_empty() {
         return Err(Error::new(Code::InvalidConfig, arguments.attachments.join(", ")).context("no such attachment"));
     }

@@ -10,7 +10,6 @@ use super::say;
 use super::world::{self, Scratch, View};
 use crate::error::{Code, Coded, Error, Result};
 use crate::exec::{AttachRequest, Container, Engine, Today};
-use crate::front::with_runtime;
 use crate::ipam::Wishes;
 use crate::kernel::{Netns, ping};
 use crate::model::{AttachmentKey, Face, Family, Maker, Outcome, Wish};
@@ -36,12 +35,12 @@ pub(super) fn run(out: &mut impl Write) -> Result<()> {
     world::enter_a_host_of_our_own()?;
     let scratch = Scratch::new()?;
     let store = Store::at(scratch.path().to_owned())?;
-    with_runtime(show(out, store, &scratch))
+    show(out, store, &scratch)
 }
 
-async fn show(out: &mut impl Write, store: Store, scratch: &Scratch) -> Result<()> {
-    let engine = world::furnish_host(store).await?;
-    let before = (world::look_at(&engine.host).await?, scratch.files());
+fn show(out: &mut impl Write, store: Store, scratch: &Scratch) -> Result<()> {
+    let engine = world::furnish_host(store)?;
+    let before = (world::look_at(&engine.host)?, scratch.files());
     let config = json!({
         "cniVersion": "1.1.0", "name": "demo", "type": "springline",
         "ipam": { "type": "springline", "ranges": [[{ "subnet": "10.22.0.0/24" }], [{ "subnet": "2001:db8:22::/64" }]] },
@@ -50,19 +49,19 @@ async fn show(out: &mut impl Write, store: Store, scratch: &Scratch) -> Result<(
     say(out, &config)?;
     let mut guests = Vec::new();
     for name in ["c1", "c2"] {
-        guests.push(attach(out, &engine, name, &config).await?);
+        guests.push(attach(out, &engine, name, &config)?);
     }
     title(out, "What was built")?;
-    draw(out, &engine, &guests).await?;
+    draw(out, &engine, &guests)?;
     title(out, "The first packets")?;
     ping_all(out, &guests)?;
     title(out, "Detached")?;
     for guest in &guests {
         let begin = Instant::now();
-        engine.detach(&guest.key, Today::default()).await?;
+        engine.detach(&guest.key, Today::default())?;
         say(out, format!("{} detached in {}", guest.name, milliseconds(begin.elapsed())))?;
     }
-    prove_nothing_is_left(out, &before, &(world::look_at(&engine.host).await?, scratch.files()), &guests).await
+    prove_nothing_is_left(out, &before, &(world::look_at(&engine.host)?, scratch.files()), &guests)
 }
 
 fn title(out: &mut impl Write, text: &str) -> Result<()> {
@@ -74,12 +73,7 @@ fn milliseconds(time: Duration) -> String {
 }
 
 /// Plans and makes one attachment, the way the CNI face does.
-async fn attach(
-    out: &mut impl Write,
-    engine: &Engine,
-    name: &'static str,
-    config: &serde_json::Value,
-) -> Result<Guest> {
+fn attach(out: &mut impl Write, engine: &Engine, name: &'static str, config: &serde_json::Value) -> Result<Guest> {
     let (container, path) = world::make_container()?;
     let base = Base::parse(config.to_string().as_bytes(), Verb::Add)?;
     let network = Config::parse(&base)?.to_network(&base.name, &RuntimeConfig::default(), "")?;
@@ -96,13 +90,13 @@ async fn attach(
         delegate: None,
         read_delegated: Box::new(|printed| request::read_delegated(printed, Version::LATEST)),
     };
-    let plan = engine.preview(&request, &container).await?;
+    let plan = engine.preview(&request, &container)?;
     title(out, &format!("The plan for {name}"))?;
     for step in &plan.steps {
         say(out, step)?;
     }
     let begin = Instant::now();
-    let outcome = engine.attach(request, &container).await?;
+    let outcome = engine.attach(request, &container)?;
     let took = milliseconds(begin.elapsed());
     title(out, &format!("The result for {name}, after {took}"))?;
     say(out, ResultDocument::from(&outcome).to_json(Version::LATEST)?)?;
@@ -110,8 +104,8 @@ async fn attach(
 }
 
 /// Draws what the kernel shows, not what was asked of it.
-async fn draw(out: &mut impl Write, engine: &Engine, guests: &[Guest]) -> Result<()> {
-    let host = world::look_at(&engine.host).await?;
+fn draw(out: &mut impl Write, engine: &Engine, guests: &[Guest]) -> Result<()> {
+    let host = world::look_at(&engine.host)?;
     say(out, "host")?;
     for (link, alias) in &host.links {
         let guest = guests.iter().find(|guest| alias.as_ref() == Some(&guest.key.alias()));
@@ -121,7 +115,7 @@ async fn draw(out: &mut impl Write, engine: &Engine, guests: &[Guest]) -> Result
         for route in host.routes.iter().filter(|route| route.link == *link && route.protocol == 171) {
             say(out, format!(" │   route {route}"))?;
         }
-        let view = world::look_at(&guest.container.endpoint).await?;
+        let view = world::look_at(&guest.container.endpoint)?;
         say(out, format!(" │   ╚══ veth pair ══ {}: eth0  {}", guest.name, addresses(&view, "eth0")))?;
         let routes = view.routes.iter().filter(|route| route.link == guest.key.ifname && route.dst.prefix_len() == 0);
         for route in routes {
@@ -163,19 +157,14 @@ fn ping_from(guest: &Guest, to: IpAddr) -> Result<Duration> {
 type HostState = (View, std::collections::BTreeSet<String>);
 
 /// Compares the host's state with what it was, and looks into the containers.
-async fn prove_nothing_is_left(
-    out: &mut impl Write,
-    before: &HostState,
-    after: &HostState,
-    guests: &[Guest],
-) -> Result<()> {
+fn prove_nothing_is_left(out: &mut impl Write, before: &HostState, after: &HostState, guests: &[Guest]) -> Result<()> {
     if before != after {
         return Err(
             Error::new(Code::Internal, format!("before: {before:?}; after: {after:?}")).context("something is left")
         );
     }
     for guest in guests {
-        let view = world::look_at(&guest.container.endpoint).await?;
+        let view = world::look_at(&guest.container.endpoint)?;
         if view.links.iter().any(|(name, _)| *name == guest.key.ifname) {
             let what = format!("{} is left in {} ({})", guest.key.ifname, guest.name, guest.path);
             return Err(Error::new(Code::Internal, what));

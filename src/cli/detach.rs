@@ -9,7 +9,6 @@ use super::{attach, check, say};
 use crate::error::{Code, Error, Result};
 use crate::exec::{Engine, Today};
 use crate::front::definition::Definition;
-use crate::front::with_runtime;
 use crate::store::Store;
 
 /// What to detach.
@@ -26,30 +25,28 @@ pub(super) struct Arguments {
 /// Goes on after errors.
 pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<()> {
     let (mut done, mut errors) = (Vec::new(), Vec::new());
-    with_runtime(async {
-        let engine = Engine::open(Store::open()?)?;
-        let mut keys = engine.store.attachments()?;
-        // A network's name alone would detach all that are on it: that is `gc`'s business, not a slip's.
-        keys.retain(|key| check::is_named(key, &arguments.attachments));
-        let whole =
-            |key: &crate::model::AttachmentKey| arguments.attachments.iter().any(|name| *name == key.network.as_str());
-        if let Some(key) = keys.iter().find(|key| whole(key) && key.container.as_str() != key.network.as_str()) {
-            return Err(Error::new(Code::InvalidConfig, format!("{} is a network", key.network))
-                .context("nothing was detached")
-                .hint("name containers, or NETWORK/ID"));
+    let engine = Engine::open(Store::open()?)?;
+    let mut keys = engine.store.attachments()?;
+    // A network's name alone would detach all that are on it: that is `gc`'s business, not a slip's.
+    keys.retain(|key| check::is_named(key, &arguments.attachments));
+    let whole =
+        |key: &crate::model::AttachmentKey| arguments.attachments.iter().any(|name| *name == key.network.as_str());
+    if let Some(key) = keys.iter().find(|key| whole(key) && key.container.as_str() != key.network.as_str()) {
+        return Err(Error::new(Code::InvalidConfig, format!("{} is a network", key.network))
+            .context("nothing was detached")
+            .hint("name containers, or NETWORK/ID"));
+    }
+    let mut progress = Progress::new("detach", Some(keys.len()));
+    for key in keys {
+        progress.step(&key);
+        let today =
+            Definition::named(&key.network).map_or_else(|_| Today::default(), |network| network.today(&key, ""));
+        match engine.detach(&key, today) {
+            Ok(_) => done.push(key),
+            Err(error) => errors.push(error.context(format!("detach {key}"))),
         }
-        let mut progress = Progress::new("detach", Some(keys.len()));
-        for key in keys {
-            progress.step(&key);
-            let today =
-                Definition::named(&key.network).map_or_else(|_| Today::default(), |network| network.today(&key, ""));
-            match engine.detach(&key, today).await {
-                Ok(_) => done.push(key),
-                Err(error) => errors.push(error.context(format!("detach {key}"))),
-            }
-        }
-        Ok(())
-    })?;
+    }
+    drop(progress);
     if arguments.output == "json" {
         say(out, format!("{:#}", attach::detached(&done)))?;
     } else {

@@ -11,7 +11,7 @@ use super::say;
 use crate::doctor::{self, Finding, Level};
 use crate::error::Result;
 use crate::exec::Engine;
-use crate::front::{networks, with_runtime};
+use crate::front::networks;
 use crate::store::Store;
 
 /// What is said behind `--help`.
@@ -40,13 +40,10 @@ pub(super) struct Arguments {
 
 /// Prints what is found; the exit status is that of the worst.
 pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<ExitCode> {
-    let facts = with_runtime(async {
-        let (networks, unreadable) = networks::defined();
-        let engine = Engine::open(Store::open()?)?;
-        let mut facts = Box::pin(engine.examine(networks, arguments.root.as_deref())).await?;
-        facts.unreadable = unreadable;
-        Ok(facts)
-    })?;
+    let (networks, unreadable) = networks::defined();
+    let engine = Engine::open(Store::open()?)?;
+    let mut facts = engine.examine(networks, arguments.root.as_deref())?;
+    facts.unreadable = unreadable;
     let findings = doctor::judge(&facts);
     let worst = doctor::worst(&findings);
     let is_shown = |finding: &&Finding| !arguments.quiet || finding.level >= Level::Warning;

@@ -11,7 +11,6 @@ use super::say;
 use crate::error::{Error, Result};
 use crate::exec::{Engine, Spared};
 use crate::front::definition::Definition;
-use crate::front::with_runtime;
 use crate::model::AttachmentKey;
 use crate::store::Store;
 
@@ -29,22 +28,20 @@ pub(super) struct Arguments {
 /// Collects in all networks. Goes on after errors; the exit status tells of them.
 pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<()> {
     let (mut removed, mut errors) = (Vec::new(), Vec::new());
-    with_runtime(async {
-        let engine = Engine::open(Store::open()?)?;
-        let progress = RefCell::new(Progress::new("remove what dead containers have left", None));
-        for network in engine.store.networks()? {
-            let definition = Definition::named(&network).ok();
-            let today = |key: &AttachmentKey| {
-                progress.borrow_mut().step(key);
-                definition.as_ref().map(|network| network.today(key, "")).unwrap_or_default()
-            };
-            match engine.collect(&network, Spared::AliveOr(&arguments.keep), today).await {
-                Ok(keys) => removed.extend(keys),
-                Err(error) => errors.push(error),
-            }
+    let engine = Engine::open(Store::open()?)?;
+    let progress = RefCell::new(Progress::new("remove what dead containers have left", None));
+    for network in engine.store.networks()? {
+        let definition = Definition::named(&network).ok();
+        let today = |key: &AttachmentKey| {
+            progress.borrow_mut().step(key);
+            definition.as_ref().map(|network| network.today(key, "")).unwrap_or_default()
+        };
+        match engine.collect(&network, Spared::AliveOr(&arguments.keep), today) {
+            Ok(keys) => removed.extend(keys),
+            Err(error) => errors.push(error),
         }
-        Ok(())
-    })?;
+    }
+    drop(progress);
     if arguments.output == "json" {
         let names: Vec<Value> = removed.iter().map(|key| key.to_string().into()).collect();
         say(out, format!("{:#}", json!({ "removed": names })))?;

@@ -12,7 +12,6 @@ use super::list::{self, Entry, Look};
 use super::{check, say};
 use crate::error::{Code, Coded, Error, Result};
 use crate::exec::{Container, Engine};
-use crate::front::with_runtime;
 use crate::graph::{
     self, Bridge, Carrier, Charset, HostEnd, HostLink, Interface, Network, Presence, Scene, State, natural_order,
 };
@@ -35,7 +34,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<()> {
-    let scene = with_runtime(gather(&arguments.attachments))?;
+    let scene = gather(&arguments.attachments)?;
     if scene.networks.is_empty() && !arguments.attachments.is_empty() {
         let names = arguments.attachments.join(", ");
         return Err(Error::new(Code::UnknownContainer, names).context("no such attachment"));
@@ -56,18 +55,18 @@ fn charset() -> Charset {
     if locale.contains("utf-8") || locale.contains("utf8") { Charset::Unicode } else { Charset::Ascii }
 }
 
-async fn gather(names: &[String]) -> Result<Scene> {
+fn gather(names: &[String]) -> Result<Scene> {
     let engine = Engine::open(Store::open()?)?;
     let mut looks = Vec::new();
     let nothing = BTreeMap::new();
     for key in engine.store.attachments()?.into_iter().filter(|key| check::is_named(key, names)) {
-        looks.push(Box::pin(list::entry(&engine, key, &nothing)).await);
+        looks.push(list::entry(&engine, key, &nothing));
     }
     looks.sort_by(|a, b| by_name(&a.key, &b.key));
-    let host = Host::look(&engine, &looks).await?;
+    let host = Host::look(&engine, &looks)?;
     let mut networks: Vec<Network> = Vec::new();
     for entry in &looks {
-        let interface = interface(&host, entry).await;
+        let interface = interface(&host, entry);
         let (name, carrier) = (entry.key.network.to_string(), host.carrier(entry));
         match networks.iter_mut().find(|there| there.name == name && there.carrier == carrier) {
             Some(network) => network.interfaces.push(interface),
@@ -101,12 +100,12 @@ struct Host {
 
 impl Host {
     /// Each table once, however many links there are: a router's tables are long.
-    async fn look(engine: &Engine, entries: &[Entry]) -> Result<Self> {
+    fn look(engine: &Engine, entries: &[Entry]) -> Result<Self> {
         let doing = || "look at the host's links";
-        let links = engine.host.links(None).await.coded(Code::Kernel, doing)?;
+        let links = engine.host.links(None).coded(Code::Kernel, doing)?;
         let mut addresses = BTreeMap::new();
         for link in &links {
-            let found = engine.host.addresses(&link.name, link.index).await.coded(Code::Kernel, doing)?;
+            let found = engine.host.addresses(&link.name, link.index).coded(Code::Kernel, doing)?;
             let found = found.iter().map(|address| address.net).filter(|net| is_of_interest(*net));
             addresses.insert(link.index, found.map(|net| net.to_string()).collect());
         }
@@ -115,7 +114,7 @@ impl Host {
         let mut routes = Vec::new();
         for table in tables.collect::<BTreeSet<u32>>() {
             for family in Family::BOTH {
-                routes.extend(engine.host.fib(family, table, None).await.coded(Code::Kernel, doing)?);
+                routes.extend(engine.host.fib(family, table, None).coded(Code::Kernel, doing)?);
             }
         }
         Ok(Self { links, addresses, routes })
@@ -222,7 +221,7 @@ fn shown(route: &FibAnswer) -> String {
 }
 
 /// One attachment: what is in its namespace if that is still there, and what was reported of it if not.
-async fn interface(host: &Host, entry: &Entry) -> Interface {
+fn interface(host: &Host, entry: &Entry) -> Interface {
     let (state, missing) = match &entry.state {
         Look::Ok => (State::Ok, Vec::new()),
         Look::Drifted(steps) => (State::Drifted, steps.iter().map(ToString::to_string).collect()),
@@ -242,7 +241,7 @@ async fn interface(host: &Host, entry: &Entry) -> Interface {
     };
     let Some(record) = &entry.record else { return drawn };
     let alive = matches!(entry.state, Look::Ok | Look::Drifted(_));
-    if !alive || look_inside(record, &mut drawn).await.is_none() {
+    if !alive || look_inside(record, &mut drawn).is_none() {
         let outcome = record.outcome.as_ref();
         let addresses = outcome.into_iter().flat_map(|outcome| &outcome.addresses);
         drawn.addresses = addresses.clone().map(|address| address.net.to_string()).collect();
@@ -252,22 +251,22 @@ async fn interface(host: &Host, entry: &Entry) -> Interface {
 }
 
 /// What the container's namespace shows; `None` if it cannot be entered, or has become another.
-async fn look_inside(record: &Record, drawn: &mut Interface) -> Option<()> {
+fn look_inside(record: &Record, drawn: &mut Interface) -> Option<()> {
     let endpoint = Container::open(&record.netns.path, true).ok()?.endpoint;
     if endpoint.socket.cookie() != record.netns.cookie {
         return None;
     }
     let name = &record.key.ifname;
-    let (links, _) = endpoint.look_up(std::slice::from_ref(name), &[]).await.ok()?;
+    let (links, _) = endpoint.look_up(std::slice::from_ref(name), &[]).ok()?;
     let Some(link) = links.into_iter().flatten().next() else { return Some(()) }; // that it is gone is known by now
-    let addresses = endpoint.addresses(name, link.index).await.ok()?;
+    let addresses = endpoint.addresses(name, link.index).ok()?;
     // Link-local addresses of its own only serve to talk to the gateway.
     let of_interest = |net: &IpNet| !matches!(net, IpNet::V6(net) if net.addr().is_unicast_link_local());
     let addresses = addresses.iter().map(|address| address.net).filter(of_interest);
     drawn.addresses = addresses.map(|net| net.to_string()).collect();
     for family in Family::BOTH {
         // Table 0 is all of them.
-        let routes = endpoint.fib(family, 0, Some(link.index)).await.ok()?;
+        let routes = endpoint.fib(family, 0, Some(link.index)).ok()?;
         let of_interest = |route: &&FibAnswer| {
             let is_multicast = route.dst.addr().is_multicast();
             route.kind == RouteKind::Unicast && route.protocol != BY_THE_KERNEL && !is_multicast

@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 use super::{check, say, table};
 use crate::error::{Code, Coded, Error, Result};
 use crate::exec::Engine;
-use crate::front::with_runtime;
 use crate::kernel::Counters;
 use crate::model::{AttachmentKey, Rate};
 use crate::plan::{Record, Step};
@@ -71,24 +70,22 @@ pub(super) fn inspect(arguments: &Arguments, out: &mut impl Write) -> Result<()>
 }
 
 fn entries(names: &[String]) -> Result<Vec<Entry>> {
-    with_runtime(async {
-        let engine = Engine::open(Store::open()?)?;
-        let counters = engine.host.counters().await.coded(Code::Kernel, || "read the counters of the links")?;
-        let mut entries = Vec::new();
-        for key in engine.store.attachments()?.into_iter().filter(|key| check::is_named(key, names)) {
-            entries.push(Box::pin(entry(&engine, key, &counters)).await);
-        }
-        Ok(entries)
-    })
+    let engine = Engine::open(Store::open()?)?;
+    let counters = engine.host.counters().coded(Code::Kernel, || "read the counters of the links")?;
+    let mut entries = Vec::new();
+    for key in engine.store.attachments()?.into_iter().filter(|key| check::is_named(key, names)) {
+        entries.push(entry(&engine, key, &counters));
+    }
+    Ok(entries)
 }
 
 /// Looks at an attachment.
-pub(super) async fn entry(engine: &Engine, key: AttachmentKey, counters: &BTreeMap<String, Counters>) -> Entry {
+pub(super) fn entry(engine: &Engine, key: AttachmentKey, counters: &BTreeMap<String, Counters>) -> Entry {
     let record = engine.store.record(&key);
     let state = match &record {
         Err(error) => Look::Unknown(error.to_string()),
         Ok(Some(record)) if !engine.is_alive(record) => Look::Orphaned,
-        Ok(_) => match engine.inspect(&key).await {
+        Ok(_) => match engine.inspect(&key) {
             Ok(missing) if missing.is_empty() => Look::Ok,
             Ok(missing) => Look::Drifted(missing),
             Err(error) => Look::Unknown(error.to_string()),

@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 
 use super::say;
 use crate::error::{Code, Coded, Error, Result};
-use crate::front::with_runtime;
 use crate::kernel::{Netns, named};
 use crate::store::Store;
 
@@ -48,10 +47,9 @@ pub(super) enum Command {
 
 pub(super) fn run(command: &Command, out: &mut impl Write) -> Result<()> {
     match command {
-        Command::Add { name } => with_runtime(async {
-            named::add(name).await.coded(Code::InvalidNetns, || format!("add network namespace {name}"))
-        })
-        .map_err(Error::with_permission_hint),
+        Command::Add { name } => named::add(name)
+            .coded(Code::InvalidNetns, || format!("add network namespace {name}"))
+            .map_err(Error::with_permission_hint),
         Command::Del { name } => named::delete(name)
             .coded(Code::InvalidNetns, || format!("delete network namespace {name}"))
             .map_err(Error::with_permission_hint),
@@ -82,7 +80,7 @@ fn list(as_json: bool, out: &mut impl Write) -> Result<()> {
     let attached = attached_by_cookie()?;
     let mut listed = Vec::new();
     for (name, netns) in names {
-        let cookie = with_runtime(async { Ok(netns.as_ref().ok().and_then(Netns::cookie)) })?;
+        let cookie = netns.as_ref().ok().and_then(Netns::cookie);
         let own = attached.iter().filter(|(known, _)| Some(*known) == cookie);
         let keys: Vec<String> = own.map(|(_, key)| key.clone()).collect();
         listed.push((name, netns.err().map(|error| error.to_string()), keys));

@@ -11,7 +11,7 @@ use super::{netns, say};
 use crate::error::{Code, Coded, Result};
 use crate::exec::{Container, Engine};
 use crate::front::definition::Definition;
-use crate::front::{networks, with_runtime};
+use crate::front::networks;
 use crate::model::{AttachmentKey, ContainerId, Face, Maker, NetworkName, Wish};
 use crate::plan::{Plan, Script};
 use crate::store::Store;
@@ -62,15 +62,14 @@ pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<()> {
         let (network, delegated) = (&wanted.attachment.network, wanted.delegate.is_some());
         request::refuse_what_the_version_cannot_say(definition.base.version, network, delegated, !wish.ips.is_empty())?;
     }
-    let (plan, assumed) = with_runtime(async {
-        let engine = Engine::open(Store::open()?)?;
-        if arguments.netns.is_none() {
-            return engine.sketch(&wanted).await;
-        }
+    let engine = Engine::open(Store::open()?)?;
+    let (plan, assumed) = if arguments.netns.is_none() {
+        engine.sketch(&wanted)?
+    } else {
         let container =
             Container::open(&path, false).map_err(|error| error.hint("without --netns, no privileges are needed"))?;
-        Ok((engine.preview(&wanted, &container).await?, Vec::new()))
-    })?;
+        (engine.preview(&wanted, &container)?, Vec::new())
+    };
     let script = Script { plan: &plan, netns: &path, notes: &assumed };
     match arguments.output.as_str() {
         "shell" => write!(out, "{script}").coded(Code::Io, || "write to stdout"),

@@ -77,7 +77,7 @@ impl Drop for Scratch {
 }
 
 /// A host with addresses of its own, as any host has, and forwarding as `springline` would turn it on.
-pub(super) async fn furnish_host(store: Store) -> Result<Engine> {
+pub(super) fn furnish_host(store: Store) -> Result<Engine> {
     let engine = Engine::open(store)?;
     for (_, sysctl) in crate::plan::FORWARDING {
         let written = engine.host.sysctls.write(sysctl, "1");
@@ -89,12 +89,12 @@ pub(super) async fn furnish_host(store: Store) -> Result<Engine> {
     let on_lo = |net| LinkAddress { link: lo.clone(), net, host_scope: false };
     let addresses: Vec<LinkAddress> = addresses.into_iter().flatten().map(on_lo).collect();
     requests.extend(addresses.iter().map(|address| kernel::add_address(1, address)));
-    let answers = engine.host.socket.batch(requests).await;
+    let answers = engine.host.socket.batch(requests);
     answers.map_err(failed)?.into_iter().collect::<Result<Vec<_>, _>>().map_err(failed)?;
     // What the host was like before is looked at next: the routes of its own addresses belong to it.
     engine.host.learn(&lo, 1);
     let ready = Readiness { side: Side::Host, links: Vec::new(), addresses };
-    kernel::await_ready(&engine.host, &ready).await.map_err(failed)?;
+    kernel::await_ready(&engine.host, &ready).map_err(failed)?;
     Ok(engine)
 }
 
@@ -106,19 +106,19 @@ pub(super) struct View {
     pub(super) routes: Vec<Route>,
 }
 
-pub(super) async fn look_at(endpoint: &Endpoint) -> Result<View> {
-    view(endpoint).await.map_err(failed)
+pub(super) fn look_at(endpoint: &Endpoint) -> Result<View> {
+    view(endpoint).map_err(failed)
 }
 
-async fn view(endpoint: &Endpoint) -> Result<View, KernelError> {
+fn view(endpoint: &Endpoint) -> Result<View, KernelError> {
     let mut view = View { links: Vec::new(), addresses: Vec::new(), routes: Vec::new() };
-    for link in endpoint.links(None).await? {
-        view.addresses.extend(endpoint.addresses(&link.name, link.index).await?);
+    for link in endpoint.links(None)? {
+        view.addresses.extend(endpoint.addresses(&link.name, link.index)?);
         view.links.push((link.name, link.link.alias));
     }
     for family in Family::BOTH {
         // Table 0 is all of them.
-        for route in endpoint.fib(family, 0, None).await? {
+        for route in endpoint.fib(family, 0, None)? {
             let link = route.link.and_then(|index| endpoint.name(index)).unwrap_or_else(IfName::loopback);
             view.routes.push(route.to_route(&link));
         }

@@ -30,7 +30,7 @@ pub type ReadDelegated = Box<dyn Fn(&[u8]) -> Result<Assigned>>;
 
 impl Engine {
     /// Makes an attachment, whole or not at all.
-    pub async fn attach(&self, request: AttachRequest, container: &Container) -> Result<Outcome> {
+    pub fn attach(&self, request: AttachRequest, container: &Container) -> Result<Outcome> {
         let key = request.attachment.key.clone();
         let _key_lock = self.store.lock_attachment(&key)?;
         let mut adding = Adding {
@@ -43,14 +43,14 @@ impl Engine {
         };
         adding.run.lock()?;
         let mut wishes = request.wishes;
-        wishes.previous.extend(adding.take_over().await?);
+        wishes.previous.extend(adding.take_over()?);
         let outcome = match request.delegate {
-            None => adding.with_own_addresses(&wishes).await,
-            Some(delegate) => adding.with_delegate(delegate, request.read_delegated).await,
+            None => adding.with_own_addresses(&wishes),
+            Some(delegate) => adding.with_delegate(&delegate, &request.read_delegated),
         };
         match outcome {
             Ok(outcome) => Ok(outcome),
-            Err(error) => Err(adding.undo(error).await),
+            Err(error) => Err(adding.undo(error)),
         }
     }
 }
@@ -68,7 +68,7 @@ struct Adding<'a> {
 impl Adding<'_> {
     /// Clears away what an earlier ADD of the same key left: one that was killed half way, or one whose
     /// namespace has died without a DEL. Returns the addresses that it had.
-    async fn take_over(&mut self) -> Result<Vec<IpAddr>> {
+    fn take_over(&mut self) -> Result<Vec<IpAddr>> {
         let key = &self.attachment.key;
         let Some(record) = self.engine.store.record(key)? else { return Ok(Vec::new()) };
         if record.phase == Phase::Ready && self.engine.is_alive(&record) {
@@ -80,7 +80,7 @@ impl Adding<'_> {
             _ => None,
         });
         let addresses = addresses.collect();
-        let errors = self.engine.remove(&mut self.run, &record, None).await?;
+        let errors = self.engine.remove(&mut self.run, &record, None)?;
         self.run.done.clear();
         self.run.lock()?;
         match errors.into_iter().next() {
@@ -89,32 +89,32 @@ impl Adding<'_> {
         }
     }
 
-    async fn with_own_addresses(&mut self, wishes: &Wishes) -> Result<Outcome> {
+    fn with_own_addresses(&mut self, wishes: &Wishes) -> Result<Outcome> {
         if let Some(ipam @ Ipam::BuiltIn { .. }) = self.attachment.network.ipam.clone() {
-            let chosen = self.engine.choose(&self.attachment.key, &ipam, wishes).await?;
+            let chosen = self.engine.choose(&self.attachment.key, &ipam, wishes)?;
             self.attachment.addresses = chosen.addresses;
             self.attachment.leases = chosen.leases;
             self.attachment.container_routes = chosen.routes;
         }
-        let (plan, outcome) = self.plan().await?;
+        let (plan, outcome) = self.plan()?;
         self.run.record = Some(Record { outcome: Some(outcome.clone()), ..self.record(&plan.steps, None) });
-        self.run.run(&plan.steps).await?;
+        self.run.run(&plan.steps)?;
         self.engine.store.complete_record(&self.attachment.key)?;
         Ok(outcome)
     }
 
     /// With a delegate, the link comes first: `dhcp` asks through it. The delegate is called without the
     /// state lock, for it may take long; then a second plan adds what is missing.
-    async fn with_delegate(&mut self, delegate: Delegate, read: ReadDelegated) -> Result<Outcome> {
+    fn with_delegate(&mut self, delegate: &Delegate, read: &ReadDelegated) -> Result<Outcome> {
         delegate.find()?; // before the first change, rather than after
         let delegation = delegate.delegation.clone();
         let step = Step::Add(Object::Delegation(delegation.plugin.clone()));
-        let (first, first_outcome) = self.plan().await?;
+        let (first, first_outcome) = self.plan()?;
         let steps: Vec<Step> = first.steps.iter().cloned().chain([step]).collect();
-        let mut record = self.record(&steps, Some(&delegate));
+        let mut record = self.record(&steps, Some(delegate));
         self.run.record = Some(record.clone());
         self.run.delegate = Some(delegate.clone());
-        self.run.run(&steps).await?;
+        self.run.run(&steps)?;
         let given = read(&self.run.delegated)?;
         if given.addresses.is_empty() {
             return Err(Error::new(Code::Delegate, format!("IPAM plugin {}", delegation.plugin))
@@ -126,25 +126,25 @@ impl Adding<'_> {
             self.attachment.dns = given.dns;
         }
         self.run.lock()?;
-        let (second, outcome) = self.plan().await?;
+        let (second, outcome) = self.plan()?;
         let outcome = Outcome { links: first_outcome.links, ..outcome };
         record.steps.extend(second.steps.iter().cloned());
         record.outcome = Some(outcome.clone());
         record.wanted = Some(Box::new(self.attachment.clone()));
         self.engine.store.write_record(&record)?;
-        self.run.run(&second.steps).await?;
+        self.run.run(&second.steps)?;
         self.engine.store.complete_record(&self.attachment.key)?;
         Ok(outcome)
     }
 
-    async fn plan(&mut self) -> Result<(Plan, Outcome)> {
-        let mut facts = self.engine.facts_to_attach(self.container, &self.attachment).await?;
+    fn plan(&mut self) -> Result<(Plan, Outcome)> {
+        let mut facts = self.engine.facts_to_attach(self.container, &self.attachment)?;
         if self.is_forgotten(&facts) {
-            self.clear_forgotten(&facts).await?;
-            facts = self.engine.facts_to_attach(self.container, &self.attachment).await?;
+            self.clear_forgotten(&facts)?;
+            facts = self.engine.facts_to_attach(self.container, &self.attachment)?;
         }
-        if !facts.port_claims.is_empty() && self.engine.reclaim_ports(&self.attachment, &facts).await? > 0 {
-            facts = self.engine.facts_to_attach(self.container, &self.attachment).await?;
+        if !facts.port_claims.is_empty() && self.engine.reclaim_ports(&self.attachment, &facts)? > 0 {
+            facts = self.engine.facts_to_attach(self.container, &self.attachment)?;
         }
         let plan = plan::attach(&self.attachment, &facts)?;
         let bridge = match &self.attachment.network.mode {
@@ -164,7 +164,7 @@ impl Adding<'_> {
     }
 
     /// Removes a forgotten pair, unless it ends in this very container: then it is alive.
-    async fn clear_forgotten(&mut self, facts: &Facts) -> Result<()> {
+    fn clear_forgotten(&mut self, facts: &Facts) -> Result<()> {
         let key = self.attachment.key.clone();
         if facts.container.links.contains_key(&key.ifname) {
             let what = format!(
@@ -174,8 +174,8 @@ impl Adding<'_> {
             return Err(Error::new(Code::InvalidEnvironment, what).context(format!("attachment {key} exists already")));
         }
         let today = Today { links: vec![self.attachment.host_link.clone()], ..Today::default() };
-        if let Some(record) = self.engine.lost_record(&key, &today).await? {
-            let errors = self.engine.remove(&mut self.run, &record, None).await?;
+        if let Some(record) = self.engine.lost_record(&key, &today)? {
+            let errors = self.engine.remove(&mut self.run, &record, None)?;
             self.run.done.clear();
             self.run.lock()?;
             errors.into_iter().next().map_or(Ok(()), Err)?;
@@ -204,14 +204,14 @@ impl Adding<'_> {
     }
 
     /// Goes back to the facts of before, and says with the error whether that worked.
-    async fn undo(mut self, error: Error) -> Error {
+    fn undo(mut self, error: Error) -> Error {
         let done = std::mem::take(&mut self.run.done);
         let Some(before) = self.before.take().filter(|_| !done.is_empty()) else { return error };
         let steps = match self.undo_steps(&done, &before) {
             Ok(steps) => steps,
             Err(why) => return error.hint(format!("the undo could not begin, run DEL: {why:#}", why = why.source)),
         };
-        let failures = self.run.run_all(&steps).await;
+        let failures = self.run.run_all(&steps);
         match failures.as_slice() {
             [] => error.hint("everything was undone"),
             failures => {
@@ -253,14 +253,14 @@ impl Engine {
 
     /// Chooses addresses; if a range is full, of dead attachments' too, and if one is asked for by name, that of a dead
     /// attachment.
-    async fn choose(&self, key: &AttachmentKey, ipam: &Ipam, wishes: &Wishes) -> Result<ipam::Chosen> {
+    fn choose(&self, key: &AttachmentKey, ipam: &Ipam, wishes: &Wishes) -> Result<ipam::Chosen> {
         let error = match ipam::choose(&self.store, key, ipam, wishes) {
             Err(error) => error,
             chosen => return chosen,
         };
         let is_full = error.code == Code::TryAgainLater;
         let is_asked = |address: IpAddr| wishes.requested.iter().any(|wish| wish.addr() == address);
-        if self.reclaim(key, ipam, |address| is_full || is_asked(address)).await? == 0 {
+        if self.reclaim(key, ipam, |address| is_full || is_asked(address))? == 0 {
             return Err(error);
         }
         ipam::choose(&self.store, key, ipam, wishes)

@@ -25,18 +25,14 @@ impl Engine {
 
     /// Changes an attachment to what `edit` makes of what is wanted for it. The steps that it took; none if it is like
     /// that already.
-    pub async fn change(
-        &self,
-        key: &AttachmentKey,
-        edit: impl FnOnce(&mut Attachment) -> Result<()>,
-    ) -> Result<Vec<Step>> {
+    pub fn change(&self, key: &AttachmentKey, edit: impl FnOnce(&mut Attachment) -> Result<()>) -> Result<Vec<Step>> {
         let _key_lock = self.store.lock_attachment(key)?;
         let (before, container) = self.recorded(key)?;
         let mut wanted = self.wanted(key)?.0;
         let mut run = Run::new(self, key, Some(&container));
         run.lock()?;
         edit(&mut wanted)?;
-        let facts = self.facts_to_change(&before, &container, &wanted).await?;
+        let facts = self.facts_to_change(&before, &container, &wanted)?;
         let change = plan::change(&before, &wanted, &facts)?;
         if change.steps.is_empty() && before.wanted.as_ref() == Some(&wanted) {
             return Ok(Vec::new());
@@ -45,8 +41,8 @@ impl Engine {
         let old = before.steps.iter().filter(|step| !change.recorded.contains(step));
         let both: Vec<Step> = change.recorded.iter().chain(old).cloned().collect();
         self.store.write_record(&Record { steps: both, ..before.clone() })?;
-        if let Err(error) = run.run(&change.steps).await {
-            return Err(self.change_back(run, &before, &facts, error).await);
+        if let Err(error) = run.run(&change.steps) {
+            return Err(self.change_back(run, &before, &facts, error));
         }
         run.lock()?;
         let nets = |outcome: &Outcome| -> Vec<IpNet> { outcome.addresses.iter().map(|address| address.net).collect() };
@@ -65,7 +61,7 @@ impl Engine {
         Ok(change.steps)
     }
 
-    async fn change_back(&self, mut run: Run<'_>, record: &Record, before: &Facts, error: Error) -> Error {
+    fn change_back(&self, mut run: Run<'_>, record: &Record, before: &Facts, error: Error) -> Error {
         let done = std::mem::take(&mut run.done);
         if let Err(why) = run.lock() {
             return error.hint(format!("the undo could not begin: {:#}", why.source));
@@ -75,7 +71,7 @@ impl Engine {
             now.apply(step, &record.key);
         }
         let steps = plan::change_back(record, &done, before, &now);
-        let mut failures = run.run_all(&steps).await;
+        let mut failures = run.run_all(&steps);
         failures.extend(run.lock().err());
         if failures.is_empty() {
             failures.extend(self.store.write_record(record).err());
@@ -91,9 +87,9 @@ impl Engine {
     }
 
     /// What is there of the record, and what the change is about.
-    async fn facts_to_change(&self, record: &Record, container: &Container, wanted: &Attachment) -> Result<Facts> {
-        let there = self.facts_to_check(record, Some(container)).await?;
-        let mut facts = self.facts_to_attach(container, wanted).await?;
+    fn facts_to_change(&self, record: &Record, container: &Container, wanted: &Attachment) -> Result<Facts> {
+        let there = self.facts_to_check(record, Some(container))?;
+        let mut facts = self.facts_to_attach(container, wanted)?;
         facts.absorb(there);
         Ok(facts)
     }

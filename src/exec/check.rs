@@ -23,13 +23,13 @@ impl Engine {
     /// Compares an attachment with its record.
     ///
     /// A delegated IPAM plugin is asked too: as `delegate` if the front knows better than the record.
-    pub async fn check(&self, key: &AttachmentKey, container: &Container, delegate: Option<Delegate>) -> Result<Drift> {
+    pub fn check(&self, key: &AttachmentKey, container: &Container, delegate: Option<Delegate>) -> Result<Drift> {
         let _key_lock = self.store.lock_attachment(key)?;
         let record = self.store.record(key)?.ok_or_else(|| {
             Error::new(Code::Drift, "there is no record of it: it was never made here, or has been removed")
                 .context(format!("attachment {key} is not known"))
         })?;
-        let facts = self.facts_to_check(&record, Some(container)).await?;
+        let facts = self.facts_to_check(&record, Some(container))?;
         let missing = plan::drift(&record, &facts);
         let cookie = container.endpoint.socket.cookie();
         let other_netns = record.netns.cookie != 0 && cookie != 0 && record.netns.cookie != cookie;

@@ -24,54 +24,54 @@ pub struct Today {
 
 impl Engine {
     /// Removes an attachment. Whether anything was known of it.
-    pub async fn detach(&self, key: &AttachmentKey, today: Today) -> Result<bool> {
+    pub fn detach(&self, key: &AttachmentKey, today: Today) -> Result<bool> {
         let _key_lock = self.store.lock_attachment(key)?;
         let mut run = Run::new(self, key, None);
         run.lock()?;
         let record = match self.store.record(key) {
             Ok(Some(record)) => record,
-            Ok(None) => match self.lost_record(key, &today).await? {
+            Ok(None) => match self.lost_record(key, &today)? {
                 Some(record) => record,
                 None => return Ok(false),
             },
-            Err(unreadable) => self.reconstruct(key, &today).await.map_err(|_| unreadable)?,
+            Err(unreadable) => self.reconstruct(key, &today).map_err(|_| unreadable)?,
         };
-        let errors = self.remove(&mut run, &record, today.delegate).await?;
+        let errors = self.remove(&mut run, &record, today.delegate)?;
         errors.into_iter().next().map_or(Ok(true), Err)
     }
 
     /// Runs the steps back. The errors, each with its cause; the record stays if there are any.
-    pub(super) async fn remove(
+    pub(super) fn remove(
         &self,
         run: &mut Run<'_>,
         record: &Record,
         delegate: Option<Delegate>,
     ) -> Result<Vec<crate::error::Error>> {
-        let facts = self.facts_to_detach(record).await?;
+        let facts = self.facts_to_detach(record)?;
         let steps = plan::detach(record, &facts);
         run.delegate = Delegate::of(record, delegate);
-        Ok(run.run_all(&steps).await)
+        Ok(run.run_all(&steps))
     }
 
     /// A record for an attachment that has none any more, if there is a trace of it: a link with its alias
     /// among those where it is likely to be, its guard, or a stake. (Leases alone are found when their range is full.)
-    pub(super) async fn lost_record(&self, key: &AttachmentKey, today: &Today) -> Result<Option<Record>> {
+    pub(super) fn lost_record(&self, key: &AttachmentKey, today: &Today) -> Result<Option<Record>> {
         let (container, ifname) = (key.container.as_str(), key.ifname.as_str());
         let usual = HostLinkTemplate::default().render(key.hash(""), container, ifname).ok();
         let names: Vec<IfName> = today.links.iter().cloned().chain(usual).collect();
-        let found = self.host.look_up(&names, &[]).await;
+        let found = self.host.look_up(&names, &[]);
         let (views, _) = found.map_err(|error| super::refused(&error, "look at the host"))?;
         let has_link = views.iter().flatten().any(|view| view.link.alias == Some(key.alias()));
         if !has_link && self.store.stakes_of(key)?.is_empty() && !self.has_guarded_link(key, &names)? {
             return Ok(None);
         }
-        self.reconstruct(key, today).await.map(Some)
+        self.reconstruct(key, today).map(Some)
     }
 
     /// A record for an attachment whose own is lost or cannot be read: from aliases, leases, stakes and comments in
     /// nf_tables, which takes a look at all links, all leases of the network and all elements.
-    async fn reconstruct(&self, key: &AttachmentKey, today: &Today) -> Result<Record> {
-        let links = self.host.links(None).await.map_err(|error| super::refused(&error, "list the links"))?;
+    fn reconstruct(&self, key: &AttachmentKey, today: &Today) -> Result<Record> {
+        let links = self.host.links(None).map_err(|error| super::refused(&error, "list the links"))?;
         let mut steps = vec![Step::Add(Object::Record(key.clone()))];
         let data_dir = today.data_dir.as_deref();
         let elsewhere = if data_dir.is_some() { self.store.leases_of(&key.network, data_dir)? } else { Vec::new() };
@@ -105,7 +105,7 @@ impl Engine {
 
     /// Detaches attachments of the network that hold leases of such addresses and are dead, so that a full range has
     /// room. How many leases came free. The caller holds the state lock and its own attachment's.
-    pub(super) async fn reclaim(
+    pub(super) fn reclaim(
         &self,
         key: &AttachmentKey,
         ipam: &Ipam,
@@ -121,19 +121,19 @@ impl Engine {
             if owner_lock.is_none() && owner != *key {
                 continue;
             }
-            freed += usize::from(self.reclaim_lease(&lease, &owner).await?);
+            freed += usize::from(self.reclaim_lease(&lease, &owner)?);
         }
         Ok(freed)
     }
 
-    async fn reclaim_lease(&self, lease: &Lease, owner: &AttachmentKey) -> Result<bool> {
+    fn reclaim_lease(&self, lease: &Lease, owner: &AttachmentKey) -> Result<bool> {
         // Without a record, whoever had it was killed between the two removals of a DEL.
-        self.reclaim_if_dead(owner, || self.store.release(lease, owner)).await
+        self.reclaim_if_dead(owner, || self.store.release(lease, owner))
     }
 
     /// Detaches an attachment, whose lock is held, if it is dead. If it has no record, `take_away` is all there is to
     /// do. Whether anything was freed.
-    pub(super) async fn reclaim_if_dead(
+    pub(super) fn reclaim_if_dead(
         &self,
         owner: &AttachmentKey,
         take_away: impl FnOnce() -> Result<()>,
@@ -143,7 +143,7 @@ impl Engine {
             Ok(Some(record)) => {
                 let mut run = Run::new(self, owner, None);
                 run.assume_locked();
-                Ok(self.remove(&mut run, &record, None).await?.is_empty())
+                Ok(self.remove(&mut run, &record, None)?.is_empty())
             }
             Ok(None) => take_away().map(|()| true),
             Err(_) => Ok(false), // an unreadable record is for DEL to settle

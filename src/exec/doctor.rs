@@ -37,14 +37,14 @@ const SIGNS: [(&str, &str); 2] = [("networkd", "/run/systemd/netif"), ("NetworkM
 impl Engine {
     /// The facts for [`crate::doctor::judge`]. `networks` are those that are defined; files of other services are
     /// looked for below `root`.
-    pub async fn examine(&self, networks: Vec<Network>, root: Option<&Path>) -> Result<HostFacts> {
+    pub fn examine(&self, networks: Vec<Network>, root: Option<&Path>) -> Result<HostFacts> {
         let mut facts = HostFacts::default();
-        let links = self.host.links(None).await.map_err(|error| refused(&error, "list the links"))?;
+        let links = self.host.links(None).map_err(|error| refused(&error, "list the links"))?;
         let records = self.living(&mut facts)?;
         let networks = with_recorded(networks, &records);
-        self.observe_uplinks(&mut facts).await.map_err(|error| refused(&error, "read the routes"))?;
+        self.observe_uplinks(&mut facts).map_err(|error| refused(&error, "read the routes"))?;
         for record in &records {
-            let moored = self.moored(record).await.map_err(|error| refused(&error, "look up addresses"))?;
+            let moored = self.moored(record).map_err(|error| refused(&error, "look up addresses"))?;
             facts.moored.extend(moored);
         }
         facts.served = networks.iter().map(|network| served(network, &links, &records)).collect();
@@ -60,7 +60,7 @@ impl Engine {
         // Readable for root only; absent where the legacy iptables was never used.
         let tables = fs::read_to_string("/proc/thread-self/net/ip_tables_names").unwrap_or_default();
         facts.legacy_tables = tables.lines().map(str::to_owned).collect();
-        match kernel::probe().await {
+        match kernel::probe() {
             Ok(features) => {
                 let features = features.into_iter();
                 facts.features = features.map(|(name, missing)| Feature { name, missing }).collect();
@@ -87,10 +87,10 @@ impl Engine {
         Ok(records)
     }
 
-    async fn observe_uplinks(&self, facts: &mut HostFacts) -> Result<(), KernelError> {
+    fn observe_uplinks(&self, facts: &mut HostFacts) -> Result<(), KernelError> {
         let mut uplinks = BTreeSet::new();
         for family in Family::BOTH {
-            for route in self.host.fib(family, Route::MAIN, None).await? {
+            for route in self.host.fib(family, Route::MAIN, None)? {
                 if route.dst.prefix_len() != 0 || route.kind != RouteKind::Unicast {
                     continue;
                 }
@@ -103,7 +103,7 @@ impl Engine {
         Ok(())
     }
 
-    async fn moored(&self, record: &Record) -> Result<Option<Moored>, KernelError> {
+    fn moored(&self, record: &Record) -> Result<Option<Moored>, KernelError> {
         let Some(wanted) = &record.wanted else { return Ok(None) };
         let (link, gateway) = match &wanted.network.mode {
             Mode::Routed(gateway) => (&wanted.host_link, Some(gateway.clone())),
@@ -113,7 +113,7 @@ impl Engine {
         let addresses: BTreeSet<IpAddr> =
             record.addresses().into_iter().filter(|address| families.contains(&address.family())).collect();
         let v4: Vec<IpAddr> = addresses.iter().copied().filter(IpAddr::is_ipv4).collect();
-        let (_, answers) = self.host.look_up(&[], &v4).await?;
+        let (_, answers) = self.host.look_up(&[], &v4)?;
         let index = self.host.index(link);
         let leads = |answer: &Option<kernel::FibAnswer>| answer.as_ref().is_some_and(|answer| answer.link == index);
         let astray = v4.iter().zip(&answers).find(|(_, answer)| index.is_some() && !leads(answer));

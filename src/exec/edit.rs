@@ -56,10 +56,10 @@ pub enum AddressRoute {
 
 impl Engine {
     /// Makes all the changes, or none. The steps that it took.
-    pub async fn edit(&self, key: &AttachmentKey, edits: &[Edit]) -> Result<Vec<Step>> {
+    pub fn edit(&self, key: &AttachmentKey, edits: &[Edit]) -> Result<Vec<Step>> {
         let doing = || format!("change attachment {key}");
         let applied = |wanted: &mut Attachment| edits.iter().try_for_each(|edit| self.apply(edit, wanted));
-        self.change(key, applied).await.map_err(|error| error.context(doing()))
+        self.change(key, applied).map_err(|error| error.context(doing()))
     }
 
     fn apply(&self, edit: &Edit, wanted: &mut Attachment) -> Result<()> {

@@ -59,14 +59,14 @@ impl Engine {
     }
 
     /// The facts in nf_tables for `plan::attach`; the links' must be there already.
-    pub(super) async fn observe_filter_to_attach(&self, facts: &mut Facts, attachment: &Attachment) -> Result<()> {
+    pub(super) fn observe_filter_to_attach(&self, facts: &mut Facts, attachment: &Attachment) -> Result<()> {
         facts.siblings = self.siblings(&attachment.key, facts.container_cookie)?;
         let wanted = plan::wanted_filter(attachment, facts)?;
         let stakes = wanted.chains.iter().map(|chain| Shared::Chain(chain.name.clone()));
         let stakes: BTreeSet<Shared> = stakes.chain(wanted.shared.iter().map(|(shared, _)| shared.clone())).collect();
         for shared in stakes {
             if let Shared::Loopback(link) = &shared {
-                self.observe_loopback(facts, link).await?;
+                self.observe_loopback(facts, link)?;
             }
             let users = self.store.users(&shared, &attachment.key)?;
             facts.users.insert(shared, users);
@@ -85,7 +85,7 @@ impl Engine {
 
     /// The facts in nf_tables for `plan::detach` and `plan::drift`: what the steps name. When shared elements go with
     /// their last user, they are known by the stake.
-    pub(super) async fn observe_filter_of(&self, facts: &mut Facts, record: &Record) -> Result<()> {
+    pub(super) fn observe_filter_of(&self, facts: &mut Facts, record: &Record) -> Result<()> {
         let (mut parts, mut chains, mut elements) = (Vec::new(), Vec::new(), Vec::new());
         facts.siblings = self.siblings(&record.key, record.netns.cookie)?;
         for link in facts.siblings.iter().filter_map(|sibling| sibling.guarded.as_ref()) {
@@ -99,7 +99,7 @@ impl Engine {
                 Step::Add(Object::Use(Shared::Chain(name))) => chains.push(name.clone()),
                 Step::Add(Object::Element(held)) => elements.push(held.element.clone()),
                 Step::Add(Object::Use(Shared::Loopback(link))) => {
-                    self.observe_loopback(facts, link).await?;
+                    self.observe_loopback(facts, link)?;
                     elements.push(Element::of(Set::LoopbackLinks, [Field::Link(link.clone())]));
                 }
                 Step::Add(Object::Use(Shared::Isolated(link))) => {
@@ -147,12 +147,12 @@ impl Engine {
     }
 
     /// Whether the host's loopback addresses are good by a link.
-    pub(super) async fn observe_loopback(&self, facts: &mut Facts, link: &IfName) -> Result<()> {
+    pub(super) fn observe_loopback(&self, facts: &mut Facts, link: &IfName) -> Result<()> {
         if self.host.sysctls.read(&plan::localnet_key(link)).is_ok_and(|value| value == "1") {
             facts.loopback.insert((Family::V4, link.clone()));
         }
         let Some(index) = self.host.index(link) else { return Ok(()) };
-        let routes = self.host.fib(Family::V6, kernel::LOCAL_TABLE, Some(index)).await;
+        let routes = self.host.fib(Family::V6, kernel::LOCAL_TABLE, Some(index));
         let routes = routes.map_err(|error| refused(&error, "look at the host"))?;
         if routes.iter().any(|route| route.dst.addr().is_loopback()) {
             facts.loopback.insert((Family::V6, link.clone()));
@@ -243,7 +243,7 @@ impl Engine {
     }
 
     /// The attachments that have ports which `attachment` wants, and whose namespaces have ended without a DEL.
-    pub(super) async fn reclaim_ports(&self, attachment: &Attachment, facts: &Facts) -> Result<usize> {
+    pub(super) fn reclaim_ports(&self, attachment: &Attachment, facts: &Facts) -> Result<usize> {
         let mut freed = 0;
         let owners: BTreeSet<&String> = facts
             .port_claims
@@ -266,7 +266,7 @@ impl Engine {
                 let taken = self.nft()?.transact(&changes);
                 taken.map_err(|failure| refused(&failure.error, "take over ports of a lost attachment"))
             };
-            freed += usize::from(self.reclaim_if_dead(&key, take_away).await?);
+            freed += usize::from(self.reclaim_if_dead(&key, take_away)?);
         }
         Ok(freed)
     }
@@ -295,7 +295,7 @@ impl Engine {
     }
 
     /// Has the kernel forget connections that lead where they should not any more.
-    pub(super) async fn forget(&self, stale: &Stale) -> Result<(), KernelError> {
+    pub(super) fn forget(&self, stale: &Stale) -> Result<(), KernelError> {
         let Stale { map, target, here } = stale;
         let conntrack = Conntrack::open()?;
         let connections = conntrack.udp_to(map.host_port, target.is_ipv6())?;
@@ -306,7 +306,7 @@ impl Engine {
         } else if !here {
             // What merely passes through the host to such a port elsewhere goes on.
             let destinations: Vec<IpAddr> = suspects.iter().map(|one| one.to).collect();
-            let (_, routes) = self.host.look_up(&[], &destinations).await?;
+            let (_, routes) = self.host.look_up(&[], &destinations)?;
             let is_local =
                 routes.iter().map(|route| route.as_ref().is_some_and(|route| route.kind == RouteKind::Local));
             let is_local: Vec<bool> = is_local.collect();

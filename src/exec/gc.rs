@@ -19,7 +19,7 @@ pub enum Spared<'a> {
 impl Engine {
     /// Removes the attachments of `network` that are not spared, and returns them. `today` is what the front knows of
     /// each. Goes on after errors.
-    pub async fn collect(
+    pub fn collect(
         &self,
         network: &NetworkName,
         spared: Spared<'_>,
@@ -31,7 +31,7 @@ impl Engine {
             if self.is_spared(&key, spared) {
                 continue;
             }
-            match self.detach(&key, today(&key)).await {
+            match self.detach(&key, today(&key)) {
                 Ok(_) => removed.push(key),
                 Err(error) => errors.push(error.context(format!("remove stale attachment {key}"))),
             }

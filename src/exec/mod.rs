@@ -55,7 +55,7 @@ pub struct Container {
 }
 
 impl Engine {
-    /// Opens the host's side. Needs a running runtime.
+    /// Opens the host's side.
     pub fn open(store: Store) -> Result<Self> {
         let host = Endpoint::own().coded(Code::Kernel, || "open a netlink socket")?;
         Ok(Self { host, store, nft: OnceCell::new() })

@@ -20,20 +20,19 @@ const ROUTER_ADVERTISEMENT: u8 = 9;
 
 impl Engine {
     /// The facts for `plan::attach`.
-    pub(super) async fn facts_to_attach(&self, container: &Container, attachment: &Attachment) -> Result<Facts> {
+    pub(super) fn facts_to_attach(&self, container: &Container, attachment: &Attachment) -> Result<Facts> {
         let container_cookie = container.endpoint.socket.cookie();
         let mut facts = Facts { container_cookie, ..Facts::default() };
         self.observe_store(&mut facts, attachment)?;
-        self.observe_host(&mut facts, attachment).await.map_err(|error| refused(&error, "look at the host"))?;
+        self.observe_host(&mut facts, attachment).map_err(|error| refused(&error, "look at the host"))?;
         observe_container(&mut facts, container, attachment)
-            .await
             .map_err(|error| refused(&error, format!("look at {}", attachment.netns)))?;
-        self.observe_forwarding(&mut facts, attachment).await.map_err(|error| refused(&error, "look at forwarding"))?;
-        self.observe_filter_to_attach(&mut facts, attachment).await?;
+        self.observe_forwarding(&mut facts, attachment).map_err(|error| refused(&error, "look at forwarding"))?;
+        self.observe_filter_to_attach(&mut facts, attachment)?;
         Ok(facts)
     }
 
-    async fn observe_host(&self, facts: &mut Facts, attachment: &Attachment) -> Result<(), KernelError> {
+    fn observe_host(&self, facts: &mut Facts, attachment: &Attachment) -> Result<(), KernelError> {
         let prefixes = plan::wanted_prefixes(attachment);
         let mut destinations: Vec<IpAddr> = prefixes.iter().map(IpNet::addr).collect();
         if attachment.network.mtu == Mtu::Auto {
@@ -41,28 +40,28 @@ impl Engine {
         }
         let names: Vec<IfName> =
             [Some(attachment.host_link.clone()), shared_link(attachment)].into_iter().flatten().collect();
-        let (views, mut answers) = self.host.look_up(&names, &destinations).await?;
+        let (views, mut answers) = self.host.look_up(&names, &destinations)?;
         let uplinks = answers.split_off(prefixes.len());
         let mut found: Vec<(IpNet, FibAnswer)> =
             prefixes.iter().copied().zip(answers).filter_map(|(asked, answer)| Some((asked, answer?))).collect();
-        found.extend(self.look_into_tables(attachment, &prefixes).await?);
+        found.extend(self.look_into_tables(attachment, &prefixes)?);
         let uplink =
             uplinks.iter().flatten().find(|answer| answer.dst.prefix_len() == 0).and_then(|answer| answer.link);
         let indices: BTreeSet<u32> = found.iter().filter_map(|(_, answer)| answer.link).chain(uplink).collect();
-        let links = self.host.look_up_indices(&indices.into_iter().collect::<Vec<_>>()).await?;
+        let links = self.host.look_up_indices(&indices.into_iter().collect::<Vec<_>>())?;
         let by_index = |index: u32| links.iter().find(|view| view.index == index);
         facts.uplink_mtu = uplink.and_then(by_index).map(|view| view.link.mtu);
         facts.fib =
             found.iter().map(|(asked, answer)| fib_match(*asked, answer, answer.link.and_then(by_index))).collect();
         for view in views.into_iter().flatten() {
-            self.observe_link(facts, view).await?;
+            self.observe_link(facts, view)?;
         }
         Ok(())
     }
 
     /// Wider networks may contain routes that a single look-up does not show, and tables of their own are
     /// not looked up by the host's rules at all: both are read.
-    async fn look_into_tables(
+    fn look_into_tables(
         &self,
         attachment: &Attachment,
         prefixes: &[IpNet],
@@ -78,7 +77,7 @@ impl Engine {
             if wanted.is_empty() {
                 continue;
             }
-            for route in self.host.fib(family, table, None).await? {
+            for route in self.host.fib(family, table, None)? {
                 let touched = wanted.iter().filter(|asked| asked.contains(&route.dst) || route.dst.contains(**asked));
                 found.extend(touched.map(|asked| (**asked, route.clone())));
             }
@@ -88,16 +87,16 @@ impl Engine {
 
     /// A link by name, with what stands on it; and whose ports it has, if nobody else has a stake in it and so
     /// it may be time for it to go. (Never otherwise: there may be thousands.)
-    async fn observe_link(&self, facts: &mut Facts, view: LinkView) -> Result<(), KernelError> {
+    fn observe_link(&self, facts: &mut Facts, view: LinkView) -> Result<(), KernelError> {
         let LinkView { name, index, link, .. } = view;
-        facts.host.addresses.extend(self.host.addresses(&name, index).await?);
+        facts.host.addresses.extend(self.host.addresses(&name, index)?);
         let stakes = [Shared::Bridge(name.clone()), Shared::Holder(name.clone())];
         if link.kind == plan::LinkKind::Veth {
-            facts.host.routes.extend(self.host.routes_of(&name, index, &[Route::MAIN]).await?);
+            facts.host.routes.extend(self.host.routes_of(&name, index, &[Route::MAIN])?);
         } else if link.alias.as_deref().and_then(owner_of_alias).is_some()
             && !stakes.iter().any(|shared| facts.users(shared).others)
         {
-            for port in self.host.links(Some(index)).await?.into_iter().filter(|port| port.master == Some(index)) {
+            for port in self.host.links(Some(index))?.into_iter().filter(|port| port.master == Some(index)) {
                 facts.host.links.insert(port.name, plan::Link { master: Some(name.clone()), ..port.link });
             }
         }
@@ -105,7 +104,7 @@ impl Engine {
         Ok(())
     }
 
-    async fn observe_forwarding(&self, facts: &mut Facts, attachment: &Attachment) -> Result<(), KernelError> {
+    fn observe_forwarding(&self, facts: &mut Facts, attachment: &Attachment) -> Result<(), KernelError> {
         let read = |key: &str| self.host.sysctls.read(key).ok();
         let keys = plan::FORWARDING.map(|(_, key)| key).into_iter().chain([plan::DEFAULT_ACCEPT_RA]);
         facts.host.sysctls.extend(keys.filter_map(|key| Some((key.to_owned(), read(key)?))));
@@ -113,11 +112,11 @@ impl Engine {
         // Looked at only when forwarding is about to be turned on: a host may have a full BGP table.
         let is_off = facts.host.sysctls.get(plan::FORWARDING[1].1).is_some_and(|value| value == "0");
         if is_off && attachment.uses(Family::V6) && attachment.network.forwarding == Forwarding::Enable {
-            let routes = self.host.fib(Family::V6, Route::MAIN, None).await?;
+            let routes = self.host.fib(Family::V6, Route::MAIN, None)?;
             let learnt =
                 routes.iter().filter(|route| route.dst.prefix_len() == 0 && route.protocol == ROUTER_ADVERTISEMENT);
             let indices: BTreeSet<u32> = learnt.filter_map(|route| route.link).collect();
-            for view in self.host.look_up_indices(&indices.into_iter().collect::<Vec<_>>()).await? {
+            for view in self.host.look_up_indices(&indices.into_iter().collect::<Vec<_>>())? {
                 let key = format!("ipv6/conf/{}/accept_ra", view.name);
                 let value = read(&key).unwrap_or_default();
                 facts.host.links.entry(view.name.clone()).or_insert(view.link);
@@ -146,7 +145,7 @@ impl Engine {
     }
 
     /// The facts for `plan::detach`: what the record names, as far as it is there.
-    pub(super) async fn facts_to_detach(&self, record: &Record) -> Result<Facts> {
+    pub(super) fn facts_to_detach(&self, record: &Record) -> Result<Facts> {
         let mut facts = Facts::default();
         let mut names = BTreeSet::new();
         for step in &record.steps {
@@ -170,26 +169,26 @@ impl Engine {
         }
         facts.records.insert(record.key.clone());
         let names: Vec<IfName> = names.into_iter().collect();
-        self.observe_named(&mut facts, &names).await.map_err(|error| refused(&error, "look at the host"))?;
-        self.observe_filter_of(&mut facts, record).await?;
+        self.observe_named(&mut facts, &names).map_err(|error| refused(&error, "look at the host"))?;
+        self.observe_filter_of(&mut facts, record)?;
         Ok(facts)
     }
 
-    async fn observe_named(&self, facts: &mut Facts, names: &[IfName]) -> Result<(), KernelError> {
-        let (views, _) = self.host.look_up(names, &[]).await?;
+    fn observe_named(&self, facts: &mut Facts, names: &[IfName]) -> Result<(), KernelError> {
+        let (views, _) = self.host.look_up(names, &[])?;
         for view in views.into_iter().flatten() {
             if view.link.kind == plan::LinkKind::Veth {
                 facts.host.links.insert(view.name.clone(), view.link); // goes with all that stands on it
             } else {
-                self.observe_link(facts, view).await?;
+                self.observe_link(facts, view)?;
             }
         }
         Ok(())
     }
 
     /// The facts for `plan::drift`: both sides, and the store.
-    pub(super) async fn facts_to_check(&self, record: &Record, container: Option<&Container>) -> Result<Facts> {
-        let mut facts = self.facts_to_detach(record).await?;
+    pub(super) fn facts_to_check(&self, record: &Record, container: Option<&Container>) -> Result<Facts> {
+        let mut facts = self.facts_to_detach(record)?;
         // Without a pessimistic reading of leases: a lease that is gone is drift.
         facts.leases.clear();
         for step in &record.steps {
@@ -200,7 +199,7 @@ impl Engine {
                 facts.leases.insert((lease.network.clone(), lease.address), owner);
             }
             if let Step::Add(Object::Loopback(_, link)) = step {
-                self.observe_loopback(&mut facts, link).await?;
+                self.observe_loopback(&mut facts, link)?;
             }
             if let Step::Set(Setting::Sysctl(sysctl)) = step
                 && sysctl.side == Side::Host
@@ -209,12 +208,12 @@ impl Engine {
                 facts.host.sysctls.insert(sysctl.key.clone(), value);
             }
         }
-        self.observe_limits(&mut facts, record).await.map_err(|error| refused(&error, "look at rate limits"))?;
+        self.observe_limits(&mut facts, record).map_err(|error| refused(&error, "look at rate limits"))?;
         self.observe_rules(&mut facts)?;
         let host = [(Side::Host, Some(&self.host)), (Side::Container, container.map(|container| &container.endpoint))];
         for (side, endpoint) in host {
             let Some(endpoint) = endpoint else { continue };
-            let looked = observe_steps(&mut facts, record, side, endpoint).await;
+            let looked = observe_steps(&mut facts, record, side, endpoint);
             looked.map_err(|error| refused(&error, "look at what was set up"))?;
         }
         Ok(facts)
@@ -223,16 +222,16 @@ impl Engine {
 
 impl Engine {
     /// The rates to which links are limited, as the kernel tells them.
-    async fn observe_limits(&self, facts: &mut Facts, record: &Record) -> Result<(), KernelError> {
+    fn observe_limits(&self, facts: &mut Facts, record: &Record) -> Result<(), KernelError> {
         for step in &record.steps {
             let Step::Add(Object::Limit(link, _) | Object::Redirect(link, _)) = step else { continue };
             let Some(index) = self.host.index(link) else { continue };
             match step {
                 Step::Add(Object::Limit(..)) => {
-                    let rate = kernel::rate_of(&self.host, index).await?;
+                    let rate = kernel::rate_of(&self.host, index)?;
                     facts.limits.extend(rate.map(|rate| (link.clone(), rate)));
                 }
-                _ if kernel::is_redirected(&self.host, index).await? => drop(facts.redirected.insert(link.clone())),
+                _ if kernel::is_redirected(&self.host, index)? => drop(facts.redirected.insert(link.clone())),
                 _ => {}
             }
         }
@@ -241,7 +240,7 @@ impl Engine {
 }
 
 /// The links that the record's steps are about, with addresses and routes, on one side.
-async fn observe_steps(facts: &mut Facts, record: &Record, side: Side, endpoint: &Endpoint) -> Result<(), KernelError> {
+fn observe_steps(facts: &mut Facts, record: &Record, side: Side, endpoint: &Endpoint) -> Result<(), KernelError> {
     let mut names: BTreeSet<IfName> = BTreeSet::new();
     let mut tables: BTreeSet<u32> = BTreeSet::from([Route::MAIN]);
     for step in &record.steps {
@@ -257,39 +256,35 @@ async fn observe_steps(facts: &mut Facts, record: &Record, side: Side, endpoint:
     }
     let names: Vec<IfName> = names.into_iter().collect();
     let tables: Vec<u32> = tables.into_iter().collect();
-    let (views, _) = endpoint.look_up(&names, &[]).await?;
+    let (views, _) = endpoint.look_up(&names, &[])?;
     let namespace = match side {
         Side::Host => &mut facts.host,
         Side::Container => &mut facts.container,
     };
     for view in views.into_iter().flatten() {
-        namespace.addresses.extend(endpoint.addresses(&view.name, view.index).await?);
-        namespace.routes.extend(endpoint.routes_of(&view.name, view.index, &tables).await?);
+        namespace.addresses.extend(endpoint.addresses(&view.name, view.index)?);
+        namespace.routes.extend(endpoint.routes_of(&view.name, view.index, &tables)?);
         let master = view.master.and_then(|index| endpoint.name(index));
         namespace.links.insert(view.name, plan::Link { master, ..view.link });
     }
     Ok(())
 }
 
-async fn observe_container(
-    facts: &mut Facts,
-    container: &Container,
-    attachment: &Attachment,
-) -> Result<(), KernelError> {
+fn observe_container(facts: &mut Facts, container: &Container, attachment: &Attachment) -> Result<(), KernelError> {
     let endpoint = &container.endpoint;
     let ifname = &attachment.key.ifname;
-    let views = endpoint.links(None).await?;
+    let views = endpoint.links(None)?;
     let is_alone = views.iter().all(|view| view.name == IfName::loopback());
     for view in views {
         let (name, index) = (view.name.clone(), view.index);
         if name == *ifname {
-            facts.container.addresses.extend(endpoint.addresses(&name, index).await?);
+            facts.container.addresses.extend(endpoint.addresses(&name, index)?);
         }
         facts.container.links.insert(name, view.link);
     }
     if !is_alone {
         for family in Family::BOTH {
-            for route in endpoint.fib(family, Route::MAIN, None).await? {
+            for route in endpoint.fib(family, Route::MAIN, None)? {
                 let link = route.link.and_then(|index| endpoint.name(index));
                 facts.container.routes.extend(link.map(|link| route.to_route(&link)));
             }
@@ -306,10 +301,10 @@ async fn observe_container(
 }
 
 /// The MTU of the link that a host's default route uses.
-pub(super) async fn uplink_of(host: &Endpoint) -> Result<Option<u32>, KernelError> {
-    let (_, answers) = host.look_up(&[], &NOWHERE).await?;
+pub(super) fn uplink_of(host: &Endpoint) -> Result<Option<u32>, KernelError> {
+    let (_, answers) = host.look_up(&[], &NOWHERE)?;
     let uplink = answers.iter().flatten().find(|answer| answer.dst.prefix_len() == 0).and_then(|answer| answer.link);
-    let links = host.look_up_indices(&uplink.into_iter().collect::<Vec<_>>()).await?;
+    let links = host.look_up_indices(&uplink.into_iter().collect::<Vec<_>>())?;
     Ok(links.first().map(|view| view.link.mtu))
 }
 

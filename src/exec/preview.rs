@@ -13,16 +13,16 @@ use crate::store::Store;
 
 impl Engine {
     /// The plan of an attachment, with the addresses that it would get now. Nothing is changed or reserved.
-    pub async fn preview(&self, request: &AttachRequest, container: &Container) -> Result<Plan> {
+    pub fn preview(&self, request: &AttachRequest, container: &Container) -> Result<Plan> {
         let _lock = self.store.lock()?;
         let attachment = with_addresses(&self.store, request)?;
-        let facts = self.facts_to_attach(container, &attachment).await?;
+        let facts = self.facts_to_attach(container, &attachment)?;
         plan::attach(&attachment, &facts)
     }
 
     /// The plan of an attachment in an empty namespace, on a host with nothing of ours on it; and what was assumed, as
     /// sentences. Needs no privileges and changes nothing: what cannot be read is taken for what is usual.
-    pub async fn sketch(&self, request: &AttachRequest) -> Result<(Plan, Vec<String>)> {
+    pub fn sketch(&self, request: &AttachRequest) -> Result<(Plan, Vec<String>)> {
         let mut assumed = vec!["nothing on the host is in the way, and no other attachment is there".to_owned()];
         let attachment = if let Some(attachment) = self.with_addresses_of_today(request) {
             attachment?
@@ -39,7 +39,7 @@ impl Engine {
         let mut facts = Facts { container_ipv6: true, ..Facts::default() };
         let loopback = Link::new(LinkKind::Other("loopback".into()), 65536);
         facts.container.links.insert(IfName::loopback(), loopback);
-        let uplink = uplink_of(&self.host).await.map_err(|error| refused(&error, "look for the uplink"))?;
+        let uplink = uplink_of(&self.host).map_err(|error| refused(&error, "look for the uplink"))?;
         facts.uplink_mtu = uplink;
         assumed.push(match uplink {
             Some(mtu) => format!("the host's uplink has an MTU of {mtu}, as it has here"),

@@ -8,27 +8,27 @@ use crate::plan::{self, Difference, Element, Facts, Held, Object, Record, Settin
 
 impl Engine {
     /// The recorded steps of an attachment that do not hold, as its namespace is now.
-    pub async fn inspect(&self, key: &AttachmentKey) -> Result<Vec<Step>> {
-        let differences = self.differences(key).await?;
+    pub fn inspect(&self, key: &AttachmentKey) -> Result<Vec<Step>> {
+        let differences = self.differences(key)?;
         Ok(differences.into_iter().map(|difference| difference.expected).collect())
     }
 
     /// The same, beside what there is in their place.
-    pub async fn differences(&self, key: &AttachmentKey) -> Result<Vec<Difference>> {
+    pub fn differences(&self, key: &AttachmentKey) -> Result<Vec<Difference>> {
         let _key_lock = self.store.lock_attachment(key)?;
         let (record, container) = self.recorded(key)?;
-        let facts = self.facts_to_check(&record, Some(&container)).await?;
+        let facts = self.facts_to_check(&record, Some(&container))?;
         let missing = plan::drift(&record, &facts);
         Ok(missing.into_iter().map(|step| Difference::of(step, &facts)).collect())
     }
 
     /// Runs what does not hold. What that was, and what there was in its place.
-    pub async fn repair(&self, key: &AttachmentKey) -> Result<Vec<Difference>> {
+    pub fn repair(&self, key: &AttachmentKey) -> Result<Vec<Difference>> {
         let _key_lock = self.store.lock_attachment(key)?;
         let (record, container) = self.recorded(key)?;
         let mut run = Run::new(self, key, Some(&container));
         run.lock()?;
-        let facts = self.facts_to_check(&record, Some(&container)).await?;
+        let facts = self.facts_to_check(&record, Some(&container))?;
         let missing = plan::drift(&record, &facts);
         if let Some(step) = missing.iter().find(|step| matches!(step, Step::Add(Object::Veth(_)))) {
             return Err(Error::new(Code::Drift, format!("missing: {step}"))
@@ -36,7 +36,7 @@ impl Engine {
                 .hint("detach it, and have its runtime attach it again"));
         }
         let steps: Vec<Step> = missing.iter().flat_map(|step| with_room(step, &facts)).collect();
-        run.run(&steps).await?;
+        run.run(&steps)?;
         Ok(missing.into_iter().map(|step| Difference::of(step, &facts)).collect())
     }
 

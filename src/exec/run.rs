@@ -72,14 +72,14 @@ impl<'a> Run<'a> {
     }
 
     /// Runs the steps up to the first that fails.
-    pub(super) async fn run(&mut self, steps: &[Step]) -> Result<()> {
+    pub(super) fn run(&mut self, steps: &[Step]) -> Result<()> {
         let mut rest = steps;
         while let [step, ..] = rest {
             let count = match channel(step) {
                 Channel::Netlink(side) => {
                     self.lock()?;
                     let count = batch_length(rest, side);
-                    self.run_batch(side, &rest[..count]).await?;
+                    self.run_batch(side, &rest[..count])?;
                     count
                 }
                 Channel::Transaction => {
@@ -90,12 +90,12 @@ impl<'a> Run<'a> {
                 }
                 Channel::Alone => {
                     self.lock()?;
-                    self.run_alone(step).await?;
+                    self.run_alone(step)?;
                     1
                 }
                 Channel::Slow => {
                     self.lock = None;
-                    self.run_slow(step).await?;
+                    self.run_slow(step)?;
                     1
                 }
             };
@@ -106,7 +106,7 @@ impl<'a> Run<'a> {
 
     /// Runs the steps of an undo: each by itself (those in nf_tables together), going on after errors. What is gone already is no error.
     /// The record is kept if anything failed, for the next DEL to try again.
-    pub(super) async fn run_all(&mut self, steps: &[Step]) -> Vec<Error> {
+    pub(super) fn run_all(&mut self, steps: &[Step]) -> Vec<Error> {
         let mut errors = Vec::new();
         let both_in_nft =
             |a: &Step, b: &Step| matches!((channel(a), channel(b)), (Channel::Transaction, Channel::Transaction));
@@ -114,7 +114,7 @@ impl<'a> Run<'a> {
             if matches!(steps, [Step::Del(Object::Record(_))]) && !errors.is_empty() {
                 break;
             }
-            if let Err(error) = self.run(steps).await {
+            if let Err(error) = self.run(steps) {
                 errors.push(error);
             }
         }
@@ -131,14 +131,14 @@ impl<'a> Run<'a> {
         }
     }
 
-    async fn run_batch(&mut self, side: Side, steps: &[Step]) -> Result<()> {
+    fn run_batch(&mut self, side: Side, steps: &[Step]) -> Result<()> {
         let endpoint = self.endpoint(side)?;
         let mut requests = Vec::new();
         for step in steps {
             requests.push(self.request(endpoint, step).map_err(|error| refused(&error, step))?);
             requests.extend(created_link(step).map(kernel::get_link));
         }
-        let answers = endpoint.socket.batch(requests).await.map_err(|error| {
+        let answers = endpoint.socket.batch(requests).map_err(|error| {
             // Nobody knows what the kernel has done: the undo looks for all of it.
             self.done.extend(steps.iter().cloned());
             refused(&error, &steps[0])
@@ -209,7 +209,7 @@ impl<'a> Run<'a> {
         })
     }
 
-    async fn run_alone(&mut self, step: &Step) -> Result<()> {
+    fn run_alone(&mut self, step: &Step) -> Result<()> {
         let store = &self.engine.store;
         // What fails half way (a full disk, a lost answer) may have had an effect: the undo looks for it.
         self.done.push(step.clone());
@@ -224,38 +224,38 @@ impl<'a> Run<'a> {
             Step::Add(Object::Use(shared)) => store.add_use(shared, self.key)?,
             Step::Del(Object::Use(shared)) => store.del_use(shared, self.key)?,
             Step::Add(Object::Holder(holder)) => {
-                let created = kernel::create_holder(&self.engine.host, holder).await;
+                let created = kernel::create_holder(&self.engine.host, holder);
                 let found = match created {
-                    Ok(_) => self.engine.host.look_up(std::slice::from_ref(&holder.name), &[]).await.map(drop),
+                    Ok(_) => self.engine.host.look_up(std::slice::from_ref(&holder.name), &[]).map(drop),
                     Err(error) => Err(error),
                 };
                 found.map_err(|error| explain(step, &error))?;
             }
-            Step::Del(Object::Veth(veth)) => self.remove(step, &veth.host, |link| link.is_host_side(veth)).await?,
+            Step::Del(Object::Veth(veth)) => self.remove(step, &veth.host, |link| link.is_host_side(veth))?,
             Step::Del(Object::Ifb(ifb)) => {
-                self.remove(step, &ifb.name, |link| link.is_ours(&ifb.alias)).await?;
+                self.remove(step, &ifb.name, |link| link.is_ours(&ifb.alias))?;
             }
             Step::Add(Object::Limit(link, rate)) => {
-                let limited = kernel::limit(&self.engine.host, self.index(link)?, rate).await;
+                let limited = kernel::limit(&self.engine.host, self.index(link)?, rate);
                 limited.map_err(|error| explain(step, &error))?;
             }
             Step::Add(Object::Redirect(from, to)) => {
-                let redirected = kernel::redirect(&self.engine.host, self.index(from)?, self.index(to)?).await;
+                let redirected = kernel::redirect(&self.engine.host, self.index(from)?, self.index(to)?);
                 redirected.map_err(|error| explain(step, &error))?;
             }
             Step::Del(Object::Limit(link, _)) => {
-                let lifted = kernel::unlimit(&self.engine.host, self.index(link)?).await;
+                let lifted = kernel::unlimit(&self.engine.host, self.index(link)?);
                 lifted.or_else(unless_absent).map_err(|error| explain(step, &error))?;
             }
             Step::Del(Object::Redirect(link, _)) => {
-                let lifted = kernel::undirect(&self.engine.host, self.index(link)?).await;
+                let lifted = kernel::undirect(&self.engine.host, self.index(link)?);
                 lifted.or_else(unless_absent).map_err(|error| explain(step, &error))?;
             }
             Step::Del(Object::Bridge(bridge)) => {
-                self.remove(step, &bridge.name, |link| link.is_ours(BridgeLink::ALIAS)).await?;
+                self.remove(step, &bridge.name, |link| link.is_ours(BridgeLink::ALIAS))?;
             }
             Step::Del(Object::Holder(holder)) => {
-                self.remove(step, &holder.name, |link| link.is_ours(Holder::ALIAS)).await?;
+                self.remove(step, &holder.name, |link| link.is_ours(Holder::ALIAS))?;
             }
             Step::Del(Object::Loopback(_, link)) => {
                 let written = self.engine.host.sysctls.write(&plan::localnet_key(link), "0");
@@ -284,28 +284,28 @@ impl<'a> Run<'a> {
         self.engine.host.index(link).ok_or_else(unknown)
     }
 
-    async fn remove(&self, step: &Step, name: &IfName, is_ours: impl Fn(&Link) -> bool) -> Result<()> {
+    fn remove(&self, step: &Step, name: &IfName, is_ours: impl Fn(&Link) -> bool) -> Result<()> {
         let index = match self.engine.host.index(name) {
             Some(index) => index,
-            None => match self.find_ours(name, is_ours).await.map_err(|error| explain(step, &error))? {
+            None => match self.find_ours(name, is_ours).map_err(|error| explain(step, &error))? {
                 Some(index) => index,
                 None => return Ok(()),
             },
         };
-        match kernel::remove_link(&self.engine.host, name, index).await {
+        match kernel::remove_link(&self.engine.host, name, index) {
             Err(error) if !error.is_absent() => Err(explain(step, &error)),
             _ => Ok(()),
         }
     }
 
     /// The index of a link that we never heard of again after we asked for it.
-    async fn find_ours(&self, name: &IfName, is_ours: impl Fn(&Link) -> bool) -> Result<Option<u32>, KernelError> {
-        let (views, _) = self.engine.host.look_up(std::slice::from_ref(name), &[]).await?;
+    fn find_ours(&self, name: &IfName, is_ours: impl Fn(&Link) -> bool) -> Result<Option<u32>, KernelError> {
+        let (views, _) = self.engine.host.look_up(std::slice::from_ref(name), &[])?;
         let ours = views.into_iter().flatten().find(|view| is_ours(&view.link));
         Ok(ours.map(|view| view.index))
     }
 
-    async fn run_slow(&mut self, step: &Step) -> Result<()> {
+    fn run_slow(&mut self, step: &Step) -> Result<()> {
         match step {
             Step::Add(Object::Delegation(_)) => {
                 // A plugin that was killed half way may hold a lease: once called, it must be undone.
@@ -320,14 +320,14 @@ impl<'a> Run<'a> {
             Step::Del(Object::Delegation(_)) => drop(self.delegate()?.call("DEL")?),
             Step::Await(readiness) => {
                 let endpoint = self.endpoint(readiness.side)?;
-                let missing = kernel::await_ready(endpoint, readiness).await.map_err(|error| explain(step, &error))?;
+                let missing = kernel::await_ready(endpoint, readiness).map_err(|error| explain(step, &error))?;
                 if let Some(missing) = missing {
                     return Err(Error::new(Code::TryAgainLater, "the other end is down, or the host is very busy")
                         .context(format!("{missing} is not ready")));
                 }
             }
-            Step::Forget(stale) => self.engine.forget(stale).await.map_err(|error| explain(step, &error))?,
-            Step::Announce(..) => return Box::pin(self.run_batch(Side::Container, std::slice::from_ref(step))).await,
+            Step::Forget(stale) => self.engine.forget(stale).map_err(|error| explain(step, &error))?,
+            Step::Announce(..) => return self.run_batch(Side::Container, std::slice::from_ref(step)),
             _ => return Err(Error::new(Code::Internal, format!("{step} is not slow"))),
         }
         self.done.push(step.clone());

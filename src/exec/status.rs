@@ -13,11 +13,11 @@ use crate::store::RangeFull;
 
 impl Engine {
     /// Refuses with code 50 if an ADD to the network would fail, as far as that can be known beforehand.
-    pub async fn status(&self, network: &Network) -> Result<()> {
+    pub fn status(&self, network: &Network) -> Result<()> {
         let unavailable = |error: Error| Error { code: Code::Unavailable, ..error };
         let _lock = self.store.lock().map_err(unavailable)?;
         self.refuse_full_ranges(network)?;
-        self.refuse_foreign_link(network).await?;
+        self.refuse_foreign_link(network)?;
         self.refuse_closed_forwarding(network)?;
         self.refuse_barriers(network)
     }
@@ -36,9 +36,9 @@ impl Engine {
         Ok(())
     }
 
-    async fn refuse_foreign_link(&self, network: &Network) -> Result<()> {
+    fn refuse_foreign_link(&self, network: &Network) -> Result<()> {
         let Mode::Bridged(bridge) = &network.mode else { return Ok(()) };
-        let found = self.host.look_up(std::slice::from_ref(&bridge.name), &[]).await;
+        let found = self.host.look_up(std::slice::from_ref(&bridge.name), &[]);
         let (views, _) = found.map_err(|error| refused(&error, "look at the host"))?;
         match views.into_iter().flatten().next() {
             Some(view) if view.link.kind != LinkKind::Bridge => {

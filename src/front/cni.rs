@@ -9,7 +9,6 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::{Value, json};
 
 use super::definition::Definition;
-use super::with_runtime;
 use crate::error::{Code, Coded, Error, Result};
 use crate::exec::{self, Container, Engine, Spared, Today};
 use crate::ipam::DelegateContext;
@@ -64,7 +63,7 @@ pub fn error_document(error: &Error, version: Version) -> Value {
 
 /// Takes back an attachment whose result could not be printed.
 pub fn take_back(key: &AttachmentKey) -> Result<()> {
-    with_runtime(async { Engine::open(Store::open()?)?.detach(key, Today::default()).await.map(drop) })
+    Engine::open(Store::open()?)?.detach(key, Today::default()).map(drop)
 }
 
 fn verb(command: &str, lookup: &dyn Fn(&str) -> Option<OsString>, version: &mut Version) -> Result<Reply> {
@@ -165,10 +164,8 @@ impl Call {
         let (delegated, by_name) = (request.delegate.is_some(), !asked.ips.is_empty());
         request::refuse_what_the_version_cannot_say(base.version, &request.attachment.network, delegated, by_name)?;
         let earlier = base.prev_result().map(|value| ResultDocument::parse(value, base.version)).transpose()?;
-        let outcome = with_runtime(async {
-            let container = Container::open(&self.env.netns, self.env.netns_override)?;
-            Engine::open(Store::open()?)?.attach(request, &container).await
-        })?;
+        let container = Container::open(&self.env.netns, self.env.netns_override)?;
+        let outcome = Engine::open(Store::open()?)?.attach(request, &container)?;
         let document = ResultDocument::from(&outcome).after(earlier.unwrap_or_default());
         Ok(Reply { stdout: Some(document.to_json(base.version)?), failed: false, unless_printed: Some(key) })
     }
@@ -181,11 +178,9 @@ impl Call {
                 .context("Required prevResult missing")
         })?;
         let previous = ResultDocument::parse(previous, base.version)?;
-        let drift = with_runtime(async {
-            let container = Container::open(&self.env.netns, self.env.netns_override)?;
-            let delegate = self.network.delegate(&key, &self.env.netns);
-            Engine::open(Store::open()?)?.check(&key, &container, delegate).await
-        })?;
+        let container = Container::open(&self.env.netns, self.env.netns_override)?;
+        let delegate = self.network.delegate(&key, &self.env.netns);
+        let drift = Engine::open(Store::open()?)?.check(&key, &container, delegate)?;
         drift.refuse()?;
         request::refuse_missing(&previous, &key, &drift.addresses)
     }
@@ -193,19 +188,17 @@ impl Call {
     fn del(&self) -> Result<()> {
         let key = self.key()?;
         let network = &self.network;
-        with_runtime(async {
-            let engine = Engine::open(Store::open()?)?;
-            let known = engine.detach(&key, network.today(&key, &self.env.netns)).await?;
-            if !known {
-                self.refuse_own_netns()?;
-            }
-            // What ADD once delegated is in the record; this is for a DEL that comes again, or whose ADD was
-            // not ours: the delegate must hear of it all the same (CNI 1.1, DEL).
-            match network.delegate(&key, &self.env.netns) {
-                Some(delegate) if !known => delegate.call("DEL").map(drop),
-                _ => Ok(()),
-            }
-        })
+        let engine = Engine::open(Store::open()?)?;
+        let known = engine.detach(&key, network.today(&key, &self.env.netns))?;
+        if !known {
+            self.refuse_own_netns()?;
+        }
+        // What ADD once delegated is in the record; this is for a DEL that comes again, or whose ADD was
+        // not ours: the delegate must hear of it all the same (CNI 1.1, DEL).
+        match network.delegate(&key, &self.env.netns) {
+            Some(delegate) if !known => delegate.call("DEL").map(drop),
+            _ => Ok(()),
+        }
     }
 
     /// DEL never looks into `CNI_NETNS`, so a path that leads to the host's own namespace by now (a PID that
@@ -230,17 +223,15 @@ impl Call {
             ..network.today(key, "")
         };
         let spared = valid.as_ref().map_or(Spared::AliveOr(&[]), Spared::Listed);
-        let collected = with_runtime(async {
-            Engine::open(Store::open()?)?.collect(&network.base.name, spared, today).await.map(drop)
-        });
-        collected.and(self.forward("GC"))
+        let collected = || Engine::open(Store::open()?)?.collect(&network.base.name, spared, today).map(drop);
+        collected().and(self.forward("GC"))
     }
 
     fn status(&self) -> Result<()> {
         let base = &self.network.base;
         let config = Config::parse(base)?;
         let network = config.to_network(&base.name, &config.runtime()?, &exec::host_seed())?;
-        with_runtime(async { Engine::open(Store::open()?)?.status(&network).await })?;
+        Engine::open(Store::open()?)?.status(&network)?;
         self.forward("STATUS")
     }
 

@@ -7,7 +7,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::named::Guest;
-use super::with_runtime;
 use crate::error::{Code, Coded, Error, Result};
 use crate::exec::{self, Engine, FileState};
 use crate::model::{ContainerId, Face, Maker};
@@ -35,7 +34,7 @@ pub fn serve(
             let guest = guest(interfaces?);
             refuse_plain_user(&call.container)?;
             let netns = format!("/proc/{pid}/ns/net");
-            with_runtime(async { guest.attach(&Engine::open(Store::open()?)?, &netns).await.map(drop) })?;
+            guest.attach(&Engine::open(Store::open()?)?, &netns).map(drop)?;
             Ok(if write_config { configure(&call.container, pid) } else { Vec::new() })
         }
         // What must be removed is in the records: an option that has become wrong must not keep it.
@@ -44,7 +43,7 @@ pub fn serve(
             if !nix::unistd::geteuid().is_root() {
                 return Ok(Vec::new()); // start-host has refused, so there is nothing; and nothing could be done
             }
-            with_runtime(async { guest.detach(&Engine::open(Store::open()?)?).await.map(|_| Vec::new()) })
+            guest.detach(&Engine::open(Store::open()?)?).map(|_| Vec::new())
         }
     }
 }

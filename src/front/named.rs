@@ -25,20 +25,20 @@ impl Guest {
     ///
     /// Whatever its maker has made for this id before is cleared away first, also if its namespace lives on: the
     /// runtime says that the container begins, so nothing of it can have been in use.
-    pub async fn attach(&self, engine: &Engine, netns: &str) -> Result<Vec<(AttachmentKey, Outcome)>> {
+    pub fn attach(&self, engine: &Engine, netns: &str) -> Result<Vec<(AttachmentKey, Outcome)>> {
         let requests = self.interfaces.iter().map(|wanted| self.request(wanted, netns)).collect::<Result<Vec<_>>>()?;
         let container = Container::open(netns, false)?;
-        let previous = self.clear(engine).await?;
+        let previous = self.clear(engine)?;
         let mut done = Vec::new();
         for mut request in requests {
             let key = request.attachment.key.clone();
             request.wishes.previous.clone_from(&previous);
-            match engine.attach(request, &container).await {
+            match engine.attach(request, &container) {
                 Ok(outcome) => done.push((key, outcome)),
                 Err(error) => {
                     let AttachmentKey { network, container, ifname } = &key;
                     let error = error.context(format!("attach {container} to network {network} as {ifname}"));
-                    return Err(take_back(engine, &done, error).await);
+                    return Err(take_back(engine, &done, error));
                 }
             }
         }
@@ -66,7 +66,7 @@ impl Guest {
 
     /// Removes all that its maker has made for this id, and what is left of the interfaces that it is to have, if
     /// their records are lost. Goes on after errors. How many attachments there were.
-    pub async fn detach(&self, engine: &Engine) -> Result<usize> {
+    pub fn detach(&self, engine: &Engine) -> Result<usize> {
         let mut keys = self.own(engine)?;
         for wanted in &self.interfaces {
             let key = self.key(wanted);
@@ -79,7 +79,7 @@ impl Guest {
         for key in keys {
             let today =
                 Definition::named(&key.network).map_or_else(|_| Today::default(), |network| network.today(&key, ""));
-            match engine.detach(&key, today).await {
+            match engine.detach(&key, today) {
                 Ok(known) => count += usize::from(known),
                 Err(error) => errors.push(error.context(format!("detach {key}"))),
             }
@@ -103,13 +103,13 @@ impl Guest {
     }
 
     /// Clears away what the container had before. Its addresses, which it gets back if they are free.
-    async fn clear(&self, engine: &Engine) -> Result<Vec<IpAddr>> {
+    fn clear(&self, engine: &Engine) -> Result<Vec<IpAddr>> {
         let mut addresses = Vec::new();
         for key in self.own(engine)? {
             if let Ok(Some(record)) = engine.store.record(&key) {
                 addresses.extend(record.addresses());
             }
-            let cleared = engine.detach(&key, Today::default()).await;
+            let cleared = engine.detach(&key, Today::default());
             cleared.map_err(|error| error.context(format!("clear away the earlier attachment {key}")))?;
         }
         Ok(addresses)
@@ -124,10 +124,10 @@ impl Guest {
 }
 
 /// Detaches what was attached before the error. The error, with what could not be undone.
-async fn take_back(engine: &Engine, done: &[(AttachmentKey, Outcome)], error: Error) -> Error {
+fn take_back(engine: &Engine, done: &[(AttachmentKey, Outcome)], error: Error) -> Error {
     let mut error = error;
     for (key, _) in done.iter().rev() {
-        if let Err(why) = engine.detach(key, Today::default()).await {
+        if let Err(why) = engine.detach(key, Today::default()) {
             error = error.hint(format!("{key} could not be taken back: {:#}", why.source));
         }
     }

@@ -10,7 +10,6 @@ use serde_json::{Map, Value};
 
 use super::cni::{self, Reply};
 use super::definition::Definition;
-use super::with_runtime;
 use crate::error::{Code, Coded, Error, Result};
 use crate::exec::{self, Container, Engine, Today};
 use crate::kernel::Endpoint;
@@ -49,12 +48,9 @@ fn create() -> Result<Reply> {
     let stdin = cni::read_stdin()?;
     let document: Map<String, Value> =
         serde_json::from_slice(&stdin).coded(Code::Decode, || "not a network of podman's")?;
-    let completed = with_runtime(async {
-        let host = Endpoint::own().coded(Code::Kernel, || "open a netlink socket")?;
-        let completed = netavark::complete(document, &taken(&host).await?)?;
-        refuse_foreign_link(&host, &completed).await?;
-        Ok(completed)
-    })?;
+    let host = Endpoint::own().coded(Code::Kernel, || "open a netlink socket")?;
+    let completed = netavark::complete(document, &taken(&host)?)?;
+    refuse_foreign_link(&host, &completed)?;
     let definition = Definition::new(&completed.network.configuration(&[])?)?;
     let config = Config::parse(&definition.base)?;
     let runtime = config.runtime()?;
@@ -65,10 +61,10 @@ fn create() -> Result<Reply> {
 }
 
 /// What the host has addresses in, or routes to; default routes lead to everything, and do not count.
-async fn taken(host: &Endpoint) -> Result<Vec<IpNet>> {
+fn taken(host: &Endpoint) -> Result<Vec<IpNet>> {
     let mut taken = Vec::new();
     for (family, table) in Family::BOTH.into_iter().flat_map(|family| TABLES.map(|table| (family, table))) {
-        let routes = host.fib(family, table, None).await;
+        let routes = host.fib(family, table, None);
         let routes = routes.map_err(|error| Error::new(Code::Kernel, error.to_string()).context("list the routes"))?;
         taken.extend(routes.iter().map(|route| route.dst).filter(|dst| dst.prefix_len() != 0));
     }
@@ -76,11 +72,11 @@ async fn taken(host: &Endpoint) -> Result<Vec<IpNet>> {
 }
 
 /// The bridge will be made with the first container; what is in its place must be one.
-async fn refuse_foreign_link(host: &Endpoint, completed: &Completed) -> Result<()> {
+fn refuse_foreign_link(host: &Endpoint, completed: &Completed) -> Result<()> {
     let Some(name) = &completed.bridge else { return Ok(()) };
     let doing = || format!("network {}: the bridge's name", completed.network.name);
     let name = IfName::parse(name).coded(Code::InvalidConfig, doing)?;
-    let found = host.look_up(std::slice::from_ref(&name), &[]).await;
+    let found = host.look_up(std::slice::from_ref(&name), &[]);
     let (views, _) = found.map_err(|error| Error::new(Code::Kernel, error.to_string()).context("look at the host"))?;
     match views.into_iter().flatten().find(|view| view.link.kind != LinkKind::Bridge) {
         Some(view) => {
@@ -106,10 +102,8 @@ fn setup(arguments: &[OsString]) -> Result<Reply> {
     let maker = Maker::of(Face::Netavark);
     let mut request = definition.request((&config, &runtime), key.clone(), netns, &wish, maker)?;
     request.attachment.ports_are_held = true;
-    let outcome = with_runtime(async {
-        let container = Container::open(netns, false)?;
-        Engine::open(Store::open()?)?.attach(request, &container).await
-    })?;
+    let container = Container::open(netns, false)?;
+    let outcome = Engine::open(Store::open()?)?.attach(request, &container)?;
     Ok(Reply { stdout: Some(netavark::status(&outcome)), failed: false, unless_printed: Some(key) })
 }
 
@@ -120,6 +114,6 @@ fn teardown() -> Result<Reply> {
     // Where to look if the record is lost.
     let definition = PluginCall::parse(&stdin).and_then(|call| Definition::new(&call.configuration()?));
     let today = definition.map_or_else(|_| Today::default(), |definition| definition.today(&key, ""));
-    with_runtime(async { Engine::open(Store::open()?)?.detach(&key, today).await })?;
+    Engine::open(Store::open()?)?.detach(&key, today)?;
     Ok(Reply { stdout: None, failed: false, unless_printed: None })
 }

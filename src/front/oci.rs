@@ -8,7 +8,6 @@
 use std::io::{self, IsTerminal, Read};
 
 use super::named::Guest;
-use super::with_runtime;
 use crate::error::{Code, Coded, Error, Result};
 use crate::exec::Engine;
 use crate::kernel::Netns;
@@ -42,21 +41,19 @@ pub fn serve(options: &[InterfaceKey], allowed: &Allowed) -> Result<()> {
             let netns = format!("/proc/{pid}/ns/net");
             refuse_own_namespace(&netns).map_err(|error| error.context(of_container()))?;
             let guest = Guest { container, maker, interfaces };
-            with_runtime(async {
-                let engine = Engine::open(Store::open()?)?;
-                // A second hook for the same process: `prestart` beside `createRuntime`, for runtimes of all ages.
-                if guest.is_attached(&engine, &netns)? {
-                    return Ok(());
-                }
-                guest.attach(&engine, &netns).await.map(drop)
-            })
+            let engine = Engine::open(Store::open()?)?;
+            // A second hook for the same process: `prestart` beside `createRuntime`, for runtimes of all ages.
+            if guest.is_attached(&engine, &netns)? {
+                return Ok(());
+            }
+            guest.attach(&engine, &netns).map(drop)
         }
         // What must be removed is in the records: an annotation that has become wrong must not keep it. An id that is
         // refused at the beginning has none.
         Moment::End => {
             let Ok(container) = container else { return Ok(()) };
             let guest = Guest { container, maker, interfaces: interfaces.unwrap_or_default() };
-            with_runtime(async { guest.detach(&Engine::open(Store::open()?)?).await.map(drop) })
+            guest.detach(&Engine::open(Store::open()?)?).map(drop)
         }
     }
 }

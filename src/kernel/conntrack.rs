@@ -7,11 +7,11 @@ use netlink_packet_netfilter::conntrack::{ConntrackAttribute, ConntrackMessage, 
 use netlink_packet_netfilter::{
     NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily, NetfilterSubsystem,
 };
-use rtnetlink::packet_core::{DefaultNla, Emitable, NLA_F_NESTED, NLM_F_ACK, NetlinkPayload};
+use rtnetlink::packet_core::{DefaultNla, Emitable, NLA_F_NESTED, NLM_F_ACK};
 
 use super::KernelError;
 use super::netfilter::NetfilterSocket;
-use super::socket::refusal;
+use super::transport::Content;
 
 /// `CTA_FILTER` (Linux ≥ 5.8) with `CTA_FILTER_ORIG_FLAGS`: which fields of the tuple must agree.
 const FILTER: u16 = 25;
@@ -71,14 +71,10 @@ impl Conntrack {
         let mut datagram = self.socket.datagram();
         datagram.push(message(connection.to.is_ipv6(), ConntrackMessage::Delete(attributes)), NLM_F_ACK);
         datagram.send()?;
-        for answer in self.socket.receive()? {
-            if let NetlinkPayload::Error(error) = &answer.payload
-                && let Some(error) = refusal(error).filter(|error| !error.is_absent())
-            {
-                return Err(error);
-            }
-        }
-        Ok(())
+        self.socket.receive(|received| match received.content {
+            Content::Refused(error) if !error.is_absent() => Err(error),
+            _ => Ok(Some(())),
+        })
     }
 }
 

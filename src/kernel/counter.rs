@@ -6,7 +6,7 @@ use rtnetlink::packet_route::RouteNetlinkMessage as Message;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage};
 
 use super::endpoint::Endpoint;
-use super::socket::KernelError;
+use super::socket::{KernelError, Reply};
 
 /// What has passed a link (`struct rtnl_link_stats64`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -23,13 +23,13 @@ pub struct Counters {
 
 impl Endpoint {
     /// The counters of all links, by their names.
-    pub async fn counters(&self) -> Result<BTreeMap<String, Counters>, KernelError> {
-        let links = self.socket.dump(Message::GetLink(LinkMessage::default())).await?;
-        let read = |message: Message| match message {
+    pub fn counters(&self) -> Result<BTreeMap<String, Counters>, KernelError> {
+        let links = self.socket.dump(&Message::GetLink(LinkMessage::default()))?;
+        let read = |reply: &Reply| match reply.message()? {
             Message::NewLink(link) => of_link(&link),
             _ => None,
         };
-        Ok(links.into_iter().filter_map(read).collect())
+        Ok(links.iter().filter_map(read).collect())
     }
 }
 

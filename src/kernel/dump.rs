@@ -2,25 +2,25 @@
 
 use super::address;
 use super::endpoint::Endpoint;
-use super::link::{self, LinkView};
+use super::link;
 use super::route::{self, FibAnswer};
 use super::socket::{KernelError, Request};
+use super::view::LinkView;
 use crate::model::{Family, IfName};
 use crate::plan::{LinkAddress, Route};
 use rtnetlink::packet_route::RouteNetlinkMessage as Message;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage};
 use std::net::IpAddr;
 
+/// What was found of links and of FIB entries that were asked for, in their order.
+type Found = (Vec<Option<LinkView>>, Vec<Option<FibAnswer>>);
+
 impl Endpoint {
     /// Looks links up by name and FIB entries by destination, all in one datagram. What is not there is
     /// `None`; any other refusal is an error.
-    pub async fn look_up(
-        &self,
-        links: &[IfName],
-        destinations: &[IpAddr],
-    ) -> Result<(Vec<Option<LinkView>>, Vec<Option<FibAnswer>>), KernelError> {
+    pub fn look_up(&self, links: &[IfName], destinations: &[IpAddr]) -> Result<Found, KernelError> {
         let requests = links.iter().map(link::get).chain(destinations.iter().map(|to| route::get(*to, None)));
-        let mut answers = self.socket.batch(requests.collect()).await?.into_iter();
+        let mut answers = self.socket.batch(requests.collect())?.into_iter();
         let views = answers.by_ref().take(links.len()).map(|answer| match LinkView::from_answer(answer) {
             Ok(view) => Ok(Some(view)),
             Err(error) if error.is_absent() => Ok(None),
@@ -31,14 +31,14 @@ impl Endpoint {
             self.learn(&view.name, view.index);
         }
         // No route to a destination is an errno of its own kind for each reason; none of them is a conflict.
-        let routes = answers.map(|answer| answer.ok()?.iter().find_map(FibAnswer::from_message));
+        let routes = answers.map(|answer| answer.ok()?.iter().find_map(FibAnswer::read));
         Ok((views, routes.collect()))
     }
 
     /// Looks links up by index; those that are gone are left out.
-    pub async fn look_up_indices(&self, indices: &[u32]) -> Result<Vec<LinkView>, KernelError> {
+    pub fn look_up_indices(&self, indices: &[u32]) -> Result<Vec<LinkView>, KernelError> {
         let requests: Vec<Request> = indices.iter().map(|index| link::get_index(*index)).collect();
-        let answers = self.socket.batch(requests).await?;
+        let answers = self.socket.batch(requests)?;
         let views: Vec<LinkView> =
             answers.into_iter().filter_map(|answer| LinkView::from_answer(answer).ok()).collect();
         for view in &views {
@@ -48,13 +48,13 @@ impl Endpoint {
     }
 
     /// All links, or the ports of one bridge only.
-    pub async fn links(&self, master: Option<u32>) -> Result<Vec<LinkView>, KernelError> {
+    pub fn links(&self, master: Option<u32>) -> Result<Vec<LinkView>, KernelError> {
         let mut message = LinkMessage::default();
         if let Some(master) = master {
             message.attributes.push(LinkAttribute::Controller(master));
         }
-        let messages = self.socket.dump(Message::GetLink(message)).await?;
-        let views: Vec<LinkView> = messages.iter().filter_map(LinkView::from_message).collect();
+        let messages = self.socket.dump(&Message::GetLink(message))?;
+        let views: Vec<LinkView> = messages.iter().filter_map(LinkView::read).collect();
         for view in &views {
             self.learn(&view.name, view.index);
         }
@@ -62,11 +62,13 @@ impl Endpoint {
     }
 
     /// The addresses of a link.
-    pub async fn addresses(&self, name: &IfName, index: u32) -> Result<Vec<LinkAddress>, KernelError> {
+    pub fn addresses(&self, name: &IfName, index: u32) -> Result<Vec<LinkAddress>, KernelError> {
         let mut addresses = Vec::new();
         for family in Family::BOTH {
-            match self.socket.dump(address::dump_of(index, family)).await {
-                Ok(messages) => addresses.extend(messages.iter().filter_map(|message| address::read(message, name))),
+            match self.socket.dump(&address::dump_of(index, family)) {
+                Ok(messages) => {
+                    addresses.extend(messages.iter().filter_map(|message| address::read(&message.message()?, name)));
+                }
                 Err(error) if error.is_unsupported() || error.is_absent() => {} // no IPv6, or just gone
                 Err(error) => return Err(error),
             }
@@ -75,9 +77,9 @@ impl Endpoint {
     }
 
     /// The routes of a table; those through one link only if an index is given.
-    pub async fn fib(&self, family: Family, table: u32, index: Option<u32>) -> Result<Vec<FibAnswer>, KernelError> {
-        match self.socket.dump(route::dump_of(family, table, index)).await {
-            Ok(messages) => Ok(messages.iter().filter_map(FibAnswer::from_message).collect()),
+    pub fn fib(&self, family: Family, table: u32, index: Option<u32>) -> Result<Vec<FibAnswer>, KernelError> {
+        match self.socket.dump(&route::dump_of(family, table, index)) {
+            Ok(messages) => Ok(messages.iter().filter_map(FibAnswer::read).collect()),
             // Of a table that was never used the kernel says ENOENT ("FIB table does not exist").
             Err(error) if error.is_unsupported() || error.is_absent() => Ok(Vec::new()),
             Err(error) => Err(error),
@@ -85,11 +87,11 @@ impl Endpoint {
     }
 
     /// The routes through one link, in the given tables.
-    pub async fn routes_of(&self, name: &IfName, index: u32, tables: &[u32]) -> Result<Vec<Route>, KernelError> {
+    pub fn routes_of(&self, name: &IfName, index: u32, tables: &[u32]) -> Result<Vec<Route>, KernelError> {
         let mut routes = Vec::new();
         for (family, table) in Family::BOTH.iter().flat_map(|family| tables.iter().map(move |table| (*family, *table)))
         {
-            let found = self.fib(family, table, Some(index)).await?;
+            let found = self.fib(family, table, Some(index))?;
             routes.extend(found.iter().map(|route| route.to_route(name)));
         }
         Ok(routes)

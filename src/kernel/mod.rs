@@ -1,5 +1,5 @@
 //! The kernel: netlink messages, namespaces, sysctls. The only floor that knows rtnetlink, netns-rs, nix
-//! and tokio, and the only one that is async.
+//! and tokio. Nothing is async but `events.rs`: what is asked of the kernel is answered at once.
 //!
 //! One [`Endpoint`] stands for one side of a pair: a netlink socket in its namespace, the indices of its
 //! links, and a way to its `/proc/sys/net`. The main thread never changes namespace.
@@ -9,6 +9,7 @@ mod conntrack;
 mod counter;
 mod dump;
 mod endpoint;
+mod events;
 mod link;
 mod listener;
 pub mod named;
@@ -24,13 +25,15 @@ mod route;
 mod shape;
 mod socket;
 mod sysctl;
+mod transport;
+mod view;
 mod wait;
 
 pub(crate) use address::{add as add_address, delete as delete_address};
 pub use conntrack::{Connection, Conntrack};
 pub use counter::Counters;
 pub use endpoint::Endpoint;
-pub use link::LinkView;
+pub use events::{Events, wait};
 pub(crate) use link::{
     create_bridge, create_holder, create_ifb, create_veth, get as get_link, route_loopback, set_address_generation,
     set_alias, set_flags, set_mac, set_mtu, set_port, set_state, set_strict_arp,
@@ -47,6 +50,7 @@ pub(crate) use route::{
     delete_loopback as delete_loopback_route, replace as replace_route,
 };
 pub use shape::{is_redirected, limit, rate_of, redirect, undirect, unlimit};
-pub use socket::{Answer, KernelError, Request, Socket};
+pub use socket::{Answer, KernelError, Reply, Request, Socket};
 pub use sysctl::SysctlDir;
+pub use view::LinkView;
 pub use wait::await_ready;

@@ -31,11 +31,11 @@ pub fn path_of(name: &str) -> io::Result<PathBuf> {
 /// `LOOPBACK_IFINDEX` (`include/net/flow.h`): the first link of each namespace.
 const LOOPBACK: u32 = 1;
 
-/// Makes a namespace called `name`, with its loopback link up. Needs a running runtime.
-pub async fn add(name: &str) -> io::Result<()> {
+/// Makes a namespace called `name`, with its loopback link up.
+pub fn add(name: &str) -> io::Result<()> {
     let netns = make(name)?;
-    let up = async { netns.connect()?.socket.request(set_state(LOOPBACK, true)).await.map_err(io::Error::other) };
-    match up.await {
+    let up = || netns.connect()?.socket.request(set_state(LOOPBACK, true)).map_err(io::Error::other);
+    match up() {
         Ok(_) => Ok(()),
         Err(error) => {
             let _ = delete(name);

@@ -98,7 +98,7 @@ impl Netns {
         })
     }
 
-    /// Its cookie, `SO_NETNS_COOKIE`: by this it is told from all others. Needs a running runtime.
+    /// Its cookie, `SO_NETNS_COOKIE`: by this it is told from all others.
     #[must_use]
     pub fn cookie(&self) -> Option<u64> {
         self.connect().ok().map(|endpoint| endpoint.socket.cookie())
@@ -117,11 +117,7 @@ impl Netns {
     /// in which it was opened, and so does the directory `/proc/sys/net/ipv6/conf` (but not
     /// `/proc/sys/net` itself, which resolves through whoever looks).
     pub fn connect(&self) -> io::Result<Endpoint> {
-        let runtime = tokio::runtime::Handle::current();
-        self.inside(|| {
-            let _inside_runtime = runtime.enter();
-            Ok(Endpoint::new(Socket::open()?, SysctlDir::of_current_namespace()))
-        })
+        self.inside(|| Ok(Endpoint::new(Socket::open()?, SysctlDir::of_current_namespace())))
     }
 }
 

@@ -15,8 +15,8 @@ use crate::plan::{Ifb, Part, Veth};
 pub type Lack = Option<String>;
 
 /// Tries everything that springline may ask a kernel for: each by its name. Modules that the kernel has are loaded by
-/// it, as they would be by an ADD. Needs a running runtime.
-pub async fn probe() -> Result<Vec<(&'static str, Lack)>, KernelError> {
+/// it, as they would be by an ADD.
+pub fn probe() -> Result<Vec<(&'static str, Lack)>, KernelError> {
     let netns = Netns::create()?;
     let endpoint = netns.connect()?;
     let lack = |answer: Result<(), KernelError>| answer.err().map(|error| error.to_string());
@@ -26,15 +26,15 @@ pub async fn probe() -> Result<Vec<(&'static str, Lack)>, KernelError> {
     found.push(("netns cookie", cookie));
     found.push(("nf_tables", lack(netns.inside(|| Ok(try_ruleset()))?)));
     let dummy = LinkDummy::new("probe-dummy").build();
-    found.push(("dummy", made(endpoint.socket.request(Request::create(Message::NewLink(dummy))).await)));
+    found.push(("dummy", made(endpoint.socket.request(Request::create(Message::NewLink(dummy))))));
     let bridge = LinkBridge::new("probe-bridge").build();
-    found.push(("bridge", made(endpoint.socket.request(Request::create(Message::NewLink(bridge))).await)));
+    found.push(("bridge", made(endpoint.socket.request(Request::create(Message::NewLink(bridge))))));
     if let (Ok(ifb), Some(veth)) = (name("probe-ifb"), veth()) {
         let ifb = Ifb { name: ifb, alias: String::new() };
-        found.push(("ifb", made(endpoint.socket.request(link::create_ifb(&ifb)).await)));
-        let there = made(endpoint.socket.request(link::create_veth(&veth, None, &netns)).await);
+        found.push(("ifb", made(endpoint.socket.request(link::create_ifb(&ifb)))));
+        let there = made(endpoint.socket.request(link::create_veth(&veth, None, &netns)));
         if there.is_none() {
-            found.extend(disciplines(&endpoint, &veth.host).await?);
+            found.extend(disciplines(&endpoint, &veth.host)?);
         }
         found.push(("veth", there));
     }
@@ -42,12 +42,12 @@ pub async fn probe() -> Result<Vec<(&'static str, Lack)>, KernelError> {
 }
 
 /// The queueing disciplines that limit rates, each tried on the link.
-async fn disciplines(endpoint: &Endpoint, link: &IfName) -> Result<Vec<(&'static str, Lack)>, KernelError> {
-    let (views, _) = endpoint.look_up(std::slice::from_ref(link), &[]).await?;
+fn disciplines(endpoint: &Endpoint, link: &IfName) -> Result<Vec<(&'static str, Lack)>, KernelError> {
+    let (views, _) = endpoint.look_up(std::slice::from_ref(link), &[])?;
     let Some(view) = views.into_iter().flatten().next() else { return Ok(Vec::new()) };
     let mut found = Vec::new();
     for (kind, request) in shape::each_discipline(view.index) {
-        found.push((kind, endpoint.socket.request(request).await.err().map(|error| error.to_string())));
+        found.push((kind, endpoint.socket.request(request).err().map(|error| error.to_string())));
     }
     Ok(found)
 }

@@ -10,7 +10,7 @@ use rtnetlink::packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteMetric, RouteProtocol, RouteScope, RouteType, RouteVia,
 };
 
-use super::socket::{KernelError, Request};
+use super::socket::{KernelError, Reply, Request};
 use crate::model::{Addressing, Family, IfName};
 use crate::plan::{Route, RouteKind};
 
@@ -148,8 +148,8 @@ pub struct FibAnswer {
 
 impl FibAnswer {
     /// What a message says; `None` for anything but an IP route.
-    pub(crate) fn from_message(message: &Message) -> Option<Self> {
-        let Message::NewRoute(message) = message else { return None };
+    pub(crate) fn read(reply: &Reply) -> Option<Self> {
+        let Message::NewRoute(message) = reply.message()? else { return None };
         let header = &message.header;
         let default = match header.address_family {
             AddressFamily::Inet => Family::V4,

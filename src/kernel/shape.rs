@@ -15,17 +15,17 @@ use crate::plan::Rate;
 
 /// Limits what leaves by a link, with the best discipline that the kernel has: `cake`; or `tbf`, with `fq_codel` in it
 /// for the queue, or with a plain one. Which it was.
-pub async fn limit(endpoint: &Endpoint, index: u32, rate: &Rate) -> Result<&'static str, KernelError> {
+pub fn limit(endpoint: &Endpoint, index: u32, rate: &Rate) -> Result<&'static str, KernelError> {
     // With a handle of its own: the kernel does not change one kind into another under the same handle.
     let handle = TcHandle { major: 2, minor: 0 };
-    match endpoint.socket.request(add(index, TcHandle::ROOT, handle, "cake", cake(rate))).await {
+    match endpoint.socket.request(add(index, TcHandle::ROOT, handle, "cake", cake(rate))) {
         Ok(_) => return Ok("cake"),
         Err(error) if !is_missing(&error) => return Err(error),
         Err(_) => {}
     }
-    endpoint.socket.request(add(index, TcHandle::ROOT, ROOT, "tbf", tbf(rate))).await?;
+    endpoint.socket.request(add(index, TcHandle::ROOT, ROOT, "tbf", tbf(rate)))?;
     let class = TcHandle { major: ROOT.major, minor: 1 };
-    match endpoint.socket.request(add(index, class, TcHandle::UNSPEC, "fq_codel", Vec::new())).await {
+    match endpoint.socket.request(add(index, class, TcHandle::UNSPEC, "fq_codel", Vec::new())) {
         Ok(_) => Ok("tbf with fq_codel"),
         Err(error) if is_missing(&error) => Ok("tbf"),
         Err(error) => Err(error),
@@ -42,28 +42,25 @@ pub(super) fn each_discipline(index: u32) -> [(&'static str, Request); 3] {
 }
 
 /// Takes the limit of a link away: it gets its usual discipline back.
-pub async fn unlimit(endpoint: &Endpoint, index: u32) -> Result<(), KernelError> {
+pub fn unlimit(endpoint: &Endpoint, index: u32) -> Result<(), KernelError> {
     let mut message = TcMessage::with_index(link_index(index));
     message.header.parent = TcHandle::ROOT;
-    endpoint.socket.request(Request::plain(Message::DelQueueDiscipline(message))).await.map(drop)
+    endpoint.socket.request(Request::plain(Message::DelQueueDiscipline(message))).map(drop)
 }
 
 /// Has what comes in by a link stay where it is.
-pub async fn undirect(endpoint: &Endpoint, index: u32) -> Result<(), KernelError> {
+pub fn undirect(endpoint: &Endpoint, index: u32) -> Result<(), KernelError> {
     let mut message = TcMessage::with_index(link_index(index));
     (message.header.parent, message.header.handle) = (TcHandle { major: 0xffff, minor: 0xfff1 }, INGRESS);
-    endpoint.socket.request(Request::plain(Message::DelQueueDiscipline(message))).await.map(drop)
+    endpoint.socket.request(Request::plain(Message::DelQueueDiscipline(message))).map(drop)
 }
 
 /// Has everything that comes in by a link leave by another one.
-pub async fn redirect(endpoint: &Endpoint, from: u32, to: u32) -> Result<(), KernelError> {
-    endpoint
-        .socket
-        .request(add(from, TcHandle { major: 0xffff, minor: 0xfff1 }, INGRESS, "ingress", Vec::new()))
-        .await?;
+pub fn redirect(endpoint: &Endpoint, from: u32, to: u32) -> Result<(), KernelError> {
+    endpoint.socket.request(add(from, TcHandle { major: 0xffff, minor: 0xfff1 }, INGRESS, "ingress", Vec::new()))?;
     let mut answer = Err(KernelError::of(Errno::ENOENT, "no filter"));
     for (kind, options) in [("matchall", matchall(to)), ("u32", u32_of_everything(to))] {
-        answer = endpoint.socket.request(filter(from, kind, options)).await;
+        answer = endpoint.socket.request(filter(from, kind, options));
         match &answer {
             Err(error) if is_missing(error) => {}
             _ => break,
@@ -73,21 +70,21 @@ pub async fn redirect(endpoint: &Endpoint, from: u32, to: u32) -> Result<(), Ker
 }
 
 /// The rate to which a link is limited, in bits a second.
-pub async fn rate_of(endpoint: &Endpoint, index: u32) -> Result<Option<u64>, KernelError> {
-    let messages = endpoint.socket.dump(Message::GetQueueDiscipline(TcMessage::with_index(link_index(index)))).await?;
-    let mut rates = messages.iter().filter_map(|message| match message {
-        Message::NewQueueDiscipline(message) if message.header.index == link_index(index) => read_rate(message),
+pub fn rate_of(endpoint: &Endpoint, index: u32) -> Result<Option<u64>, KernelError> {
+    let messages = endpoint.socket.dump(&Message::GetQueueDiscipline(TcMessage::with_index(link_index(index))))?;
+    let mut rates = messages.iter().filter_map(|reply| match reply.message()? {
+        Message::NewQueueDiscipline(message) if message.header.index == link_index(index) => read_rate(&message),
         _ => None,
     });
     Ok(rates.next())
 }
 
 /// Whether something is redirected from a link.
-pub async fn is_redirected(endpoint: &Endpoint, index: u32) -> Result<bool, KernelError> {
+pub fn is_redirected(endpoint: &Endpoint, index: u32) -> Result<bool, KernelError> {
     let mut question = TcMessage::with_index(link_index(index));
     question.header.parent = INGRESS;
-    match endpoint.socket.dump(Message::GetTrafficFilter(question)).await {
-        Ok(messages) => Ok(messages.iter().any(|message| matches!(message, Message::NewTrafficFilter(_)))),
+    match endpoint.socket.dump(&Message::GetTrafficFilter(question)) {
+        Ok(messages) => Ok(messages.iter().any(|reply| matches!(reply.message(), Some(Message::NewTrafficFilter(_))))),
         Err(error) if error.is_absent() || error.errno == Errno::EINVAL as i32 => Ok(false),
         Err(error) => Err(error),
     }

@@ -1,35 +1,30 @@
-//! One netlink socket: requests in batches, answers one by one.
+//! One rtnetlink socket: requests in batches, answers one by one.
 //!
-//! netlink-proto moves the datagrams; what it leaves open is closed here. A batch is one datagram, and the
-//! kernel acknowledges each message of it, going on after an error. Extended acks are read: "Nexthop has
-//! invalid gateway" says more than ENETUNREACH. Dumps that the kernel marks as interrupted are repeated,
-//! for what they returned may lack entries.
+//! A batch goes as one datagram, and the kernel acknowledges each message of it, going on after an error. Extended acks
+//! are read: "Nexthop has invalid gateway" says more than ENETUNREACH. Dumps that the kernel marks as interrupted are
+//! repeated, for what they returned may lack entries.
 
 use std::fmt;
-use std::future::Future;
 use std::io;
-use std::time::Duration;
 
-use futures_util::{Stream, StreamExt};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::GetSockOpt;
 use nix::{getsockopt_impl, sockopt_impl};
 use rtnetlink::packet_core::{
-    ErrorMessage, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL, NLM_F_REPLACE,
-    NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL, NLM_F_REPLACE,
+    NetlinkDeserializable, NetlinkHeader,
 };
 use rtnetlink::packet_route::RouteNetlinkMessage;
-use rtnetlink::proto::{ConnectionHandle, new_connection};
 use rtnetlink::sys::protocols::NETLINK_ROUTE;
-use rtnetlink::sys::{AsyncSocket, SocketAddr, TokioSocket};
 
-type Events = futures_util::stream::BoxStream<'static, NetlinkMessage<RouteNetlinkMessage>>;
+use super::transport::{Content, Transport};
 
-/// How long an answer may take. The kernel answers at once unless somebody holds the RTNL for long.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// So many messages go as one datagram: the answers wait in the socket's buffer (`net.core.rmem_default`, 208 KiB)
+/// until the last of them is done, and one about a link takes up to 5 KiB there.
+const BATCH: usize = 32;
 
-/// The kernel's words for a refusal are rarely longer; a reply that is all attributes is not copied whole.
+/// No dump is longer.
 const MAX_DUMP: usize = 1 << 20;
 
 sockopt_impl!(
@@ -131,59 +126,48 @@ impl Request {
     pub fn plain(message: RouteNetlinkMessage) -> Self {
         Self { message, flags: 0 }
     }
+}
 
-    fn into_message(self, flags: u16) -> NetlinkMessage<RouteNetlinkMessage> {
-        let mut message = NetlinkMessage::from(self.message);
-        message.header.flags = NLM_F_REQUEST | self.flags | flags;
-        message
+/// What the kernel returned: a message, not read yet.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// Its type (`RTM_*`).
+    pub(super) kind: u16,
+    /// What follows its header.
+    pub(super) payload: Vec<u8>,
+}
+
+impl Reply {
+    pub(super) fn new(kind: u16, payload: &[u8]) -> Self {
+        Self { kind, payload: payload.to_vec() }
+    }
+
+    /// The message as a whole. `None` if it cannot be read.
+    #[must_use]
+    pub fn message(&self) -> Option<RouteNetlinkMessage> {
+        let mut header = NetlinkHeader::default();
+        header.message_type = self.kind;
+        RouteNetlinkMessage::deserialize(&header, &self.payload).ok()
     }
 }
 
 /// The kernel's answer to one message: what it returned, or its refusal.
-pub type Answer = Result<Vec<RouteNetlinkMessage>, KernelError>;
+pub type Answer = Result<Vec<Reply>, KernelError>;
 
-/// A netlink socket. It stays in the namespace in which it was opened, wherever it is used from.
+/// An rtnetlink socket. It stays in the namespace in which it was opened, wherever it is used from.
+#[derive(Debug)]
 pub struct Socket {
-    handle: ConnectionHandle<RouteNetlinkMessage>,
+    transport: Transport,
     cookie: u64,
-    events: Option<Events>,
-}
-
-impl fmt::Debug for Socket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Socket").field("cookie", &self.cookie).finish_non_exhaustive()
-    }
 }
 
 impl Socket {
-    /// Opens a socket in the current thread's namespace, inside the current runtime.
+    /// Opens a socket in the current thread's namespace.
     pub fn open() -> io::Result<Self> {
-        Self::open_with_events(None)
-    }
-
-    /// The same, subscribed to the notifications of a multicast group (`RTNLGRP_*`).
-    pub fn subscribe(group: u32) -> io::Result<Self> {
-        Self::open_with_events(Some(group))
-    }
-
-    fn open_with_events(group: Option<u32>) -> io::Result<Self> {
-        let (mut connection, handle, events) = new_connection::<RouteNetlinkMessage>(NETLINK_ROUTE)?;
-        connection.set_forward_ack(true);
-        let socket: &mut TokioSocket = connection.socket_mut();
-        let socket = socket.socket_mut();
-        socket.set_ext_ack(true)?;
-        socket.set_cap_ack(true)?;
-        socket.set_netlink_get_strict_chk(true)?;
-        if let Some(group) = group {
-            // Unbound, the socket has port 0, as the kernel's own messages do, and hears none of them
-            // (do_one_broadcast() in net/netlink/af_netlink.c).
-            socket.bind_auto()?;
-            socket.add_membership(group)?;
-        }
-        let cookie = NetnsCookie.get(&*socket).unwrap_or(0);
-        tokio::spawn(connection);
-        let events = group.map(|_| events.map(|(message, _)| message).boxed());
-        Ok(Self { handle, cookie, events })
+        let mut transport = Transport::open(NETLINK_ROUTE)?;
+        transport.set_strict_checks()?;
+        let cookie = NetnsCookie.get(transport.socket()).unwrap_or(0);
+        Ok(Self { transport, cookie })
     }
 
     /// The cookie of the socket's namespace; 0 if the kernel has none.
@@ -192,137 +176,74 @@ impl Socket {
         self.cookie
     }
 
-    /// Sends the requests as one datagram and returns the answers in their order.
-    pub async fn batch(&self, requests: Vec<Request>) -> Result<Vec<Answer>, KernelError> {
-        let count = requests.len();
-        if count == 0 {
-            return Ok(Vec::new());
+    /// Sends the requests, in as few datagrams as their answers allow, and returns the answers in their order.
+    pub fn batch(&self, requests: Vec<Request>) -> Result<Vec<Answer>, KernelError> {
+        let mut answers = Vec::with_capacity(requests.len());
+        let mut requests = requests.into_iter().peekable();
+        while requests.peek().is_some() {
+            let mut datagram = self.transport.datagram();
+            let count = requests.len().min(BATCH);
+            let wanted = answers.len() + count;
+            let begin = datagram.begin;
+            for request in requests.by_ref().take(BATCH) {
+                datagram.push(request.message, request.flags | NLM_F_ACK);
+            }
+            datagram.send()?;
+            // Every message is acknowledged, in order; what comes before an ack belongs to its message.
+            let mut current = Vec::new();
+            self.transport.receive(|received| {
+                if received.sequence.wrapping_sub(begin) as usize >= count {
+                    return Ok(None); // of a batch that was given up
+                }
+                match received.content {
+                    Content::Message(kind, payload) => current.push(Reply::new(kind, payload)),
+                    Content::Done => answers.push(Ok(std::mem::take(&mut current))),
+                    Content::Refused(error) => {
+                        current.clear();
+                        answers.push(Err(error));
+                    }
+                }
+                Ok((answers.len() == wanted).then_some(()))
+            })?;
         }
-        let messages: Vec<_> = requests.into_iter().map(|request| request.into_message(NLM_F_ACK)).collect();
-        let stream = self.handle.request_batch(messages, SocketAddr::new(0, 0)).map_err(closed)?;
-        patiently(collect(stream, count)).await?
+        Ok(answers)
     }
 
     /// Sends one request and returns its answer.
-    pub async fn request(&self, request: Request) -> Answer {
-        let answers = self.batch(vec![request]).await?;
+    pub fn request(&self, request: Request) -> Answer {
+        let answers = self.batch(vec![request])?;
         answers.into_iter().next().unwrap_or_else(|| Err(KernelError::of(Errno::EPROTO, "no answer")))
     }
 
     /// Returns everything that matches `message`. Repeated while the kernel says that it was interrupted.
-    pub async fn dump(&self, message: RouteNetlinkMessage) -> Answer {
+    pub fn dump(&self, message: &RouteNetlinkMessage) -> Answer {
         for _ in 0..10 {
-            let request = Request::plain(message.clone()).into_message(NLM_F_DUMP);
-            let stream = self.handle.request(request, SocketAddr::new(0, 0)).map_err(closed)?;
-            if let Some(messages) = patiently(collect_dump(stream)).await?? {
-                return Ok(messages);
+            let mut datagram = self.transport.datagram();
+            let sequence = datagram.push(message.clone(), NLM_F_DUMP);
+            datagram.send()?;
+            let mut found = Vec::new();
+            let mut is_interrupted = false;
+            self.transport.receive(|received| {
+                if received.sequence != sequence {
+                    return Ok(None); // the rest of a dump that was given up
+                }
+                is_interrupted |= received.flags & NLM_F_DUMP_INTR != 0;
+                match received.content {
+                    Content::Message(..) if found.len() == MAX_DUMP => {
+                        Err(KernelError::of(Errno::E2BIG, format!("more than {MAX_DUMP} entries")))
+                    }
+                    Content::Message(kind, payload) => {
+                        found.push(Reply::new(kind, payload));
+                        Ok(None)
+                    }
+                    Content::Done => Ok(Some(())),
+                    Content::Refused(error) => Err(error),
+                }
+            })?;
+            if !is_interrupted {
+                return Ok(found);
             }
         }
         Err(KernelError::of(Errno::EINTR, "the dump was interrupted by changes, ten times in a row"))
-    }
-
-    /// The next notification of the group; `None` when some were lost.
-    pub async fn next_event(&mut self) -> Option<RouteNetlinkMessage> {
-        loop {
-            match self.events.as_mut()?.next().await?.payload {
-                NetlinkPayload::InnerMessage(message) => return Some(message),
-                NetlinkPayload::Overrun(_) => return None,
-                _ => {}
-            }
-        }
-    }
-}
-
-fn closed(error: impl fmt::Display) -> KernelError {
-    KernelError::of(Errno::EPIPE, format!("netlink socket: {error}"))
-}
-
-async fn patiently<T>(answer: impl Future<Output = T>) -> Result<T, KernelError> {
-    let late = |_| KernelError::of(Errno::ETIMEDOUT, format!("no answer within {} s", PATIENCE.as_secs()));
-    tokio::time::timeout(PATIENCE, answer).await.map_err(late)
-}
-
-/// Every message of a batch is acknowledged, in order; what comes before an ack belongs to its message.
-async fn collect(
-    mut stream: impl Stream<Item = NetlinkMessage<RouteNetlinkMessage>> + Unpin,
-    count: usize,
-) -> Result<Vec<Answer>, KernelError> {
-    let mut answers = Vec::with_capacity(count);
-    let mut current = Vec::new();
-    while answers.len() < count {
-        let Some(message) = stream.next().await else {
-            return Err(KernelError::of(Errno::EPROTO, "the answer ended early"));
-        };
-        match message.payload {
-            NetlinkPayload::InnerMessage(message) => current.push(message),
-            NetlinkPayload::Error(error) => {
-                let messages = std::mem::take(&mut current);
-                answers.push(refusal(&error).map_or(Ok(messages), Err));
-            }
-            NetlinkPayload::Overrun(_) => return Err(KernelError::of(Errno::ENOBUFS, "answers were lost")),
-            _ => {}
-        }
-    }
-    Ok(answers)
-}
-
-/// `None` if the dump was interrupted.
-async fn collect_dump(
-    mut stream: impl Stream<Item = NetlinkMessage<RouteNetlinkMessage>> + Unpin,
-) -> Result<Option<Vec<RouteNetlinkMessage>>, KernelError> {
-    let mut messages = Vec::new();
-    let mut interrupted = false;
-    while let Some(message) = stream.next().await {
-        interrupted |= message.header.flags & NLM_F_DUMP_INTR != 0;
-        match message.payload {
-            NetlinkPayload::InnerMessage(message) if messages.len() < MAX_DUMP => messages.push(message),
-            NetlinkPayload::InnerMessage(_) => {
-                return Err(KernelError::of(Errno::E2BIG, format!("more than {MAX_DUMP} entries")));
-            }
-            NetlinkPayload::Error(error) => {
-                if let Some(error) = refusal(&error) {
-                    return Err(error);
-                }
-            }
-            NetlinkPayload::Overrun(_) => return Ok(None),
-            _ => {}
-        }
-    }
-    Ok((!interrupted).then_some(messages))
-}
-
-pub(super) fn refusal(error: &ErrorMessage) -> Option<KernelError> {
-    let errno = -error.code?.get();
-    Some(KernelError { errno, message: extended_ack(&error.header) })
-}
-
-/// The text of an extended ack: attributes follow the echoed header of 16 bytes, which `NETLINK_CAP_ACK`
-/// keeps the payload away from (`netlink_ack()` in `net/netlink/af_netlink.c`).
-fn extended_ack(echo: &[u8]) -> Option<String> {
-    const NLMSGERR_ATTR_MSG: u16 = 1;
-    let mut attributes = echo.get(16..)?;
-    while let [l0, l1, t0, t1, ..] = *attributes {
-        let length = usize::from(u16::from_ne_bytes([l0, l1]));
-        let value = attributes.get(4..length)?;
-        if u16::from_ne_bytes([t0, t1]) == NLMSGERR_ATTR_MSG {
-            return Some(String::from_utf8_lossy(value).trim_end_matches('\0').to_owned());
-        }
-        attributes = attributes.get(length.next_multiple_of(4)..)?;
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_kernels_words_are_found_behind_the_echoed_header() {
-        let mut echo = vec![0u8; 16];
-        echo.extend(8u16.to_ne_bytes().into_iter().chain(2u16.to_ne_bytes()).chain([0, 0, 0, 0]));
-        echo.extend(9u16.to_ne_bytes().into_iter().chain(1u16.to_ne_bytes()).chain(*b"nope\0"));
-        assert_eq!(extended_ack(&echo).as_deref(), Some("nope"));
-        assert_eq!(extended_ack(&echo[..20]), None);
-        assert_eq!(extended_ack(&[]), None);
     }
 }

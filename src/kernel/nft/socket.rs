@@ -9,13 +9,13 @@ use netlink_packet_netfilter::nftables::{
 };
 use netlink_packet_netfilter::none::ControlMessage;
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily};
-use rtnetlink::packet_core::{NLM_F_ACK, NetlinkPayload, Nla};
+use rtnetlink::packet_core::{NLM_F_ACK, Nla};
 
 use super::element::{read_key, read_target};
 use super::message::{self, Change, chain_by_name, comment, get_element, header};
 use crate::kernel::KernelError;
-use crate::kernel::netfilter::NetfilterSocket;
-use crate::kernel::socket::refusal;
+use crate::kernel::netfilter::{NetfilterSocket, read};
+use crate::kernel::transport::Content;
 use crate::plan::{Element, Set, Table, Value};
 
 /// The subsystem, by which a transaction says whose it is (`NFNL_SUBSYS_NFTABLES`).
@@ -84,24 +84,18 @@ impl Nft {
         datagram.push(control(ControlMessage::BatchEnd), 0);
         let without_answer = |error| Failure { change: 0, error, is_refusal: false };
         datagram.send().map_err(without_answer)?;
-        let mut first_error = None;
-        loop {
-            let answers = match self.socket.receive() {
-                Ok(answers) => answers,
-                Err(error) => return Err(first_error.unwrap_or_else(|| without_answer(error))),
-            };
-            for answer in answers {
-                let NetlinkPayload::Error(error) = &answer.payload else { continue };
-                let sequence = answer.header.sequence_number;
-                let place = sequence.checked_sub(begin + 1).and_then(|at| owners.get(at as usize).copied());
-                if let Some(error) = refusal(error) {
-                    first_error.get_or_insert(Failure { change: place.unwrap_or(0), error, is_refusal: true });
-                }
-                // What concerns the transaction as a whole is told of its beginning.
-                if sequence == last || sequence == begin {
-                    return first_error.map_or(Ok(()), Err);
-                }
+        let mut first_error: Option<Failure> = None;
+        let done = self.socket.receive(|received| {
+            let place = received.sequence.checked_sub(begin + 1).and_then(|at| owners.get(at as usize).copied());
+            if let Content::Refused(error) = received.content {
+                first_error.get_or_insert(Failure { change: place.unwrap_or(0), error, is_refusal: true });
             }
+            // What concerns the transaction as a whole is told of its beginning.
+            Ok((received.sequence == last || received.sequence == begin).then_some(()))
+        });
+        match (first_error, done) {
+            (Some(error), _) => Err(error),
+            (None, done) => done.map_err(without_answer),
         }
     }
 
@@ -164,25 +158,21 @@ impl Nft {
         datagram.send()?;
         let mut answers = vec![None; count];
         let mut missing = count;
-        while missing > 0 {
-            for answer in self.socket.receive()? {
-                let Some(at) = answer.header.sequence_number.checked_sub(begin) else { continue };
-                let Some(place) = answers.get_mut(at as usize) else { continue };
-                missing -= 1;
-                match answer.payload {
-                    NetlinkPayload::InnerMessage(message) => {
-                        if let NetfilterMessageInner::NfTables(message) = message.inner {
-                            *place = Some(message);
-                        }
+        self.socket.receive(|received| {
+            let place = received.sequence.checked_sub(begin).and_then(|at| answers.get_mut(at as usize));
+            let Some(place) = place else { return Ok(None) };
+            missing -= 1;
+            match received.content {
+                Content::Message(kind, payload) => {
+                    if let NetfilterMessageInner::NfTables(message) = read(kind, payload)?.inner {
+                        *place = Some(message);
                     }
-                    NetlinkPayload::Error(error) => match refusal(&error) {
-                        Some(error) if !error.is_absent() => return Err(error),
-                        _ => {}
-                    },
-                    _ => {}
                 }
+                Content::Refused(error) if !error.is_absent() => return Err(error),
+                _ => {}
             }
-        }
+            Ok((missing == 0).then_some(()))
+        })?;
         Ok(answers)
     }
 }
