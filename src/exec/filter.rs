@@ -60,7 +60,11 @@ impl Engine {
 
     /// The facts in nf_tables for `plan::attach`; the links' must be there already.
     pub(super) fn observe_filter_to_attach(&self, facts: &mut Facts, attachment: &Attachment) -> Result<()> {
-        facts.siblings = self.siblings(&attachment.key, facts.container_cookie)?;
+        // Siblings have links inside, unless those are gone.
+        let may_be_there = |name: &IfName| *name != IfName::loopback() && *name != attachment.key.ifname;
+        if facts.container.links.keys().any(may_be_there) {
+            facts.siblings = self.siblings(&attachment.key, facts.container_cookie)?;
+        }
         let wanted = plan::wanted_filter(attachment, facts)?;
         let stakes = wanted.chains.iter().map(|chain| Shared::Chain(chain.name.clone()));
         let stakes: BTreeSet<Shared> = stakes.chain(wanted.shared.iter().map(|(shared, _)| shared.clone())).collect();
@@ -87,7 +91,9 @@ impl Engine {
     /// their last user, they are known by the stake.
     pub(super) fn observe_filter_of(&self, facts: &mut Facts, record: &Record) -> Result<()> {
         let (mut parts, mut chains, mut elements) = (Vec::new(), Vec::new(), Vec::new());
-        facts.siblings = self.siblings(&record.key, record.netns.cookie)?;
+        if self.store.may_have_siblings(&record.key.container) {
+            facts.siblings = self.siblings(&record.key, record.netns.cookie)?;
+        }
         for link in facts.siblings.iter().filter_map(|sibling| sibling.guarded.as_ref()) {
             elements.extend(record.addresses().into_iter().flat_map(|address| link.source(address)));
         }

@@ -36,9 +36,12 @@ impl Engine {
                 Err(error) => errors.push(error.context(format!("remove stale attachment {key}"))),
             }
         }
-        if errors.is_empty() && self.store.is_unused() {
+        if errors.is_empty() {
             let _lock = self.store.lock()?;
-            self.remove_empty_tables()?;
+            self.store.tidy(network);
+            if self.store.is_unused() {
+                self.remove_empty_tables()?;
+            }
         }
         Error::all(errors).map(|()| removed)
     }

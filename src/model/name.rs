@@ -107,9 +107,9 @@ fn check_ifname(value: &str) -> Result<(), &'static str> {
 
 /// The rule that CNI gives for container ids and network names: alphanumeric first, then also `_.-`.
 fn check_identifier(value: &str) -> Result<(), &'static str> {
-    // 250, not NAME_MAX (255): a temporary file beside it has a suffix.
-    if value.len() > 250 {
-        return Err("is longer than 250 bytes, too long for a file name");
+    // Not NAME_MAX (255): a record's file name holds an id, an interface's name (15), and six characters more.
+    if value.len() > 234 {
+        return Err("is longer than 234 bytes, too long for a file name");
     }
     let mut chars = value.chars();
     let Some(first) = chars.next() else { return Err("is empty") };

@@ -11,7 +11,7 @@ use super::ruleset::{Field, GuardedLink, Set};
 use super::step::{Object, Step};
 use crate::model::{Attachment, AttachmentKey, Maker, Outcome};
 
-/// The record of one attachment: `attachments/<network>/<container>/<ifname>.json` below the state directory.
+/// The record of one attachment: `attachments/<network>/<container>@<ifname>.json` below the state directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// The format's version.
@@ -100,6 +100,12 @@ impl Record {
             _ => None,
         });
         Sibling { guarded, addresses: self.addresses() }
+    }
+
+    /// Whether it lets the container's other links send from its addresses, or its own from theirs.
+    #[must_use]
+    pub fn knows_siblings(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Add(Object::Element(held)) if held.sibling))
     }
 
     /// The version that this program writes.

@@ -1,6 +1,10 @@
 //! Leases: one file an address, created exclusively, naming its owner.
+//!
+//! A lease is the owner's record by a second name (link(2)), which costs no more than the name. Where that cannot be,
+//! in a `dataDir` or before there is a record, it is a file of its own with as much of it as a lease needs.
 
 use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -11,10 +15,11 @@ use super::{Store, atomic, names_in, read_optional, remove_optional};
 use crate::error::{Code, Coded, Error, Result};
 use crate::model::{AttachmentKey, Lease, NetworkName, RangeSet, RingSlot};
 
-/// The content of a lease file.
+/// The content of a lease file, or what of a record is one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseFile {
     /// Whose address it is.
+    #[serde(rename = "key")]
     pub owner: AttachmentKey,
     /// The boot in which it was given; a lease of an earlier boot holds nothing.
     pub boot: String,
@@ -51,27 +56,40 @@ impl Store {
     /// Who holds the lease of an address in this boot. An empty, broken or outdated file names nobody, and
     /// blocks nothing.
     pub fn lease_owner(&self, lease: &Lease) -> Result<Option<AttachmentKey>> {
-        let bytes = read_optional(&self.lease_path(lease))?;
-        let file = bytes.and_then(|bytes| serde_json::from_slice::<LeaseFile>(&bytes).ok());
-        Ok(file.filter(|file| file.boot == self.boot).map(|file| file.owner))
+        let path = self.lease_path(lease);
+        let Some(bytes) = read_optional(&path)? else { return Ok(None) };
+        match serde_json::from_slice::<LeaseFile>(&bytes) {
+            Ok(file) => Ok(Some(file.owner).filter(|_| file.boot == self.boot)),
+            Err(_) => self.owner_by_inode(&path, &lease.network),
+        }
+    }
+
+    /// A record that was damaged is damaged under both of its names; but by the other one it is known whose it is.
+    fn owner_by_inode(&self, path: &Path, network: &NetworkName) -> Result<Option<AttachmentKey>> {
+        let inode = |path: &Path| fs::metadata(path).ok().map(|file| (file.dev(), file.ino(), file.nlink()));
+        let Some(lease) = inode(path).filter(|(.., links)| *links > 1) else { return Ok(None) };
+        let mut keys = self.attachments_of(network)?.into_iter();
+        Ok(keys.find(|key| inode(&self.record_path(key)) == Some(lease)))
     }
 
     /// Reserves an address that [`Store::pick`] or the configuration chose.
     pub fn reserve(&self, lease: &Lease, owner: &AttachmentKey) -> Result<()> {
         let path = self.lease_path(lease);
         let doing = || format!("reserve {} in network {}", lease.address, lease.network);
+        let durable = lease.data_dir.is_some();
         let file = LeaseFile { owner: owner.clone(), boot: self.boot.clone() };
         let bytes = serde_json::to_vec(&file).coded(Code::Internal, doing)?;
-        let durable = lease.data_dir.is_some();
-        if let Some(dir) = path.parent() {
-            self.make_dir(dir)?;
-        }
-        match atomic::create(&path, &bytes, durable) {
+        let dir = self.lease_dir(&lease.network, lease.data_dir.as_deref());
+        let create = || match fs::hard_link(self.record_path(owner), &path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => atomic::create(&path, &bytes, false),
+            linked => linked,
+        };
+        let create = || if durable { atomic::create(&path, &bytes, true) } else { create() };
+        match self.in_dir(&dir, create)? {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match self.lease_owner(lease)? {
                 Some(holder) if holder != *owner => return Err(leased(lease, &holder)),
-                _ => atomic::replace(&path, &bytes, path.parent().unwrap_or(&self.root), durable)
-                    .coded(Code::Io, doing)?,
+                _ => atomic::replace(&path, &bytes, &dir, durable).coded(Code::Io, doing)?,
             },
             Err(error) => return Err(error).coded(Code::Io, doing),
         }
@@ -143,10 +161,10 @@ impl Store {
         }
         let dir = self.lease_dir(network, data_dir);
         let doing = || format!("look for a free address of network {network} in {}", dir.display());
-        self.make_dir(&dir)?;
         let numbering = Numbering::new(set);
         let name = numbering.name();
-        let ring = Ring::open(&ring_path(&dir, &name), &numbering).coded(Code::Io, doing)?;
+        let path = ring_path(&dir, &name);
+        let ring = self.in_dir(&dir, || Ring::open(&path, &numbering))?.coded(Code::Io, doing)?;
         for attempt in 0..2 {
             let mut from = ring.cursor().coded(Code::Io, doing)?;
             while let Some(index) = ring.next_free(from).coded(Code::Io, doing)? {

@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! /run/springline                            mode 0700; $SPRINGLINE_STATE_DIR moves it
-//!   attachments/<network>/<id>/<ifname>.json   one record each, replaced atomically
-//!   leases/<network>/<address>                 one lease each, created exclusively, naming its owner
+//!   attachments/<network>/<id>@<ifname>.json   one record each, replaced atomically
+//!   several/<id>                               empty: attachments of the container know of each other
+//!   leases/<network>/<address>                 one lease each, created exclusively: the record of whose it is, by a
+//!                                              second name
 //!   leases/<network>/.owner-<hash>             with `ipam.dataDir` only: the addresses that an attachment had
 //!   leases/<network>/.ring-<hash>              which addresses of a range set are taken: a hint, see ring.rs
 //!   shared/<object>/<hash>                     one stake each in a bridge, holder or gateway address
@@ -25,7 +27,7 @@ use std::fs::File;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::{env, fs};
+use std::{env, fs, io};
 
 pub(crate) use leases::leased;
 pub use leases::{LeaseFile, Picked, RangeFull};
@@ -77,6 +79,17 @@ impl Store {
     #[must_use]
     pub fn boot(&self) -> &str {
         &self.boot
+    }
+
+    /// Does what needs a directory, which is usually there; makes it if it turns out not to be.
+    fn in_dir<T>(&self, dir: &Path, work: impl Fn() -> io::Result<T>) -> Result<io::Result<T>> {
+        match work() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.make_dir(dir)?;
+                Ok(work())
+            }
+            done => Ok(done),
+        }
     }
 
     fn make_dir(&self, dir: &Path) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Records: what was done for each attachment.
 
 use std::fs;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 
 use super::{Store, atomic, names_in, read_optional, remove_optional};
@@ -9,10 +9,17 @@ use crate::error::{Code, Coded, Error, Result};
 use crate::model::{AttachmentKey, ContainerId, IfName, NetworkName};
 use crate::plan::Record;
 
+/// Between container and interface in a file's name: ids do not contain it.
+const AT: char = '@';
+
 impl Store {
-    fn record_path(&self, key: &AttachmentKey) -> PathBuf {
+    pub(super) fn record_path(&self, key: &AttachmentKey) -> PathBuf {
         let AttachmentKey { network, container, ifname } = key;
-        self.root.join("attachments").join(network.as_str()).join(container.as_str()).join(format!("{ifname}.json"))
+        self.records_of(network).join(format!("{container}{AT}{ifname}.json"))
+    }
+
+    fn records_of(&self, network: &NetworkName) -> PathBuf {
+        self.root.join("attachments").join(network.as_str())
     }
 
     /// The record of an attachment, if there is one. A record that cannot be read is an error: what it
@@ -28,11 +35,12 @@ impl Store {
     /// Writes or replaces a record.
     pub fn write_record(&self, record: &Record) -> Result<()> {
         let path = self.record_path(&record.key);
-        if let Some(dir) = path.parent() {
-            self.make_dir(dir)?;
+        if record.knows_siblings() {
+            self.note_several(&record.key.container)?;
         }
         let bytes = serde_json::to_vec(record).coded(Code::Internal, || "encode record")?;
-        atomic::replace(&path, &bytes, &self.root, false).coded(Code::Io, || format!("write record {}", path.display()))
+        self.in_dir(&self.records_of(&record.key.network), || atomic::replace(&path, &bytes, &self.root, false))?
+            .coded(Code::Io, || format!("write record {}", path.display()))
     }
 
     /// Says in the record that ADD has succeeded: one write of five bytes, which happens or does not.
@@ -48,20 +56,42 @@ impl Store {
         file.write_all_at(br#""phase":"ready""#, at as u64).coded(Code::Io, doing)
     }
 
-    /// Removes a record, and the directories that it leaves empty.
+    /// Removes a record.
     pub fn remove_record(&self, key: &AttachmentKey) -> Result<()> {
-        let path = self.record_path(key);
-        remove_optional(&path)?;
-        for dir in path.ancestors().skip(1).take(2) {
-            let _ = fs::remove_dir(dir); // refuses to if another interface or container is there
+        let several = self.several_path(&key.container);
+        // Before the record: who is killed in between does it again. With one besides this one, nobody knows another.
+        if several.exists() && self.attachments_of_container(&key.container)?.len() <= 2 {
+            remove_optional(&several)?;
         }
-        Ok(())
+        remove_optional(&self.record_path(key)).map(drop)
+    }
+
+    /// Whether attachments of the container may know of each other, and so must be looked for: a directory of
+    /// thousands is not to be read for each container that has but one.
+    #[must_use]
+    pub fn may_have_siblings(&self, container: &ContainerId) -> bool {
+        self.several_path(container).exists()
+    }
+
+    fn several_path(&self, container: &ContainerId) -> PathBuf {
+        self.root.join("several").join(container.as_str())
+    }
+
+    fn note_several(&self, container: &ContainerId) -> Result<()> {
+        let path = self.several_path(container);
+        let create = || fs::File::options().create(true).append(true).mode(0o600).open(&path).map(drop);
+        self.in_dir(&self.root.join("several"), create)?.coded(Code::Io, || format!("write {}", path.display()))
     }
 
     /// Whether no attachment has a record, of whatever network.
     #[must_use]
     pub fn is_unused(&self) -> bool {
-        names_in(&self.root.join("attachments")).is_ok_and(|networks| networks.is_empty())
+        self.attachments().is_ok_and(|keys| keys.is_empty())
+    }
+
+    /// Removes the directory of a network's records, if none is left in it.
+    pub fn tidy(&self, network: &NetworkName) {
+        let _ = fs::remove_dir(self.records_of(network)); // refuses to otherwise
     }
 
     /// The networks of which there are records.
@@ -83,33 +113,23 @@ impl Store {
 
     /// The keys of all records of a container, of whatever network.
     pub fn attachments_of_container(&self, container: &ContainerId) -> Result<Vec<AttachmentKey>> {
-        let root = self.root.join("attachments");
-        let mut keys = Vec::new();
-        for network in names_in(&root)? {
-            let Ok(network) = NetworkName::parse(&network) else { continue };
-            for file in names_in(&root.join(network.as_str()).join(container.as_str()))? {
-                if let Some(Ok(ifname)) = file.strip_suffix(".json").map(IfName::parse) {
-                    keys.push(AttachmentKey { network: network.clone(), container: container.clone(), ifname });
-                }
-            }
-        }
+        let mut keys = self.attachments()?;
+        keys.retain(|key| key.container == *container);
         Ok(keys)
     }
 
     /// The keys of all records of a network.
     pub fn attachments_of(&self, network: &NetworkName) -> Result<Vec<AttachmentKey>> {
-        let dir = self.root.join("attachments").join(network.as_str());
-        let mut keys = Vec::new();
-        for container in names_in(&dir)? {
-            let Ok(id) = ContainerId::parse(&container) else { continue };
-            for file in names_in(&dir.join(&container))? {
-                let ifname = file.strip_suffix(".json").map(IfName::parse);
-                if let Some(Ok(ifname)) = ifname {
-                    keys.push(AttachmentKey { network: network.clone(), container: id.clone(), ifname });
-                }
-            }
-        }
+        let names = names_in(&self.records_of(network))?;
+        let mut keys: Vec<AttachmentKey> = names.iter().filter_map(|name| key_of(network, name)).collect();
         keys.sort();
         Ok(keys)
     }
+}
+
+/// The key that a record's file name stands for.
+fn key_of(network: &NetworkName, name: &str) -> Option<AttachmentKey> {
+    let (container, ifname) = name.strip_suffix(".json")?.split_once(AT)?;
+    let (container, ifname) = (ContainerId::parse(container).ok()?, IfName::parse(ifname).ok()?);
+    Some(AttachmentKey { network: network.clone(), container, ifname })
 }

@@ -64,10 +64,10 @@ fn kept_and_damaged() {
         Attached::new(&lab, &conf, container);
         container.kill();
     }
-    std::fs::write(lab.state_dir().join("attachments/n/damaged/eth0.json"), "{").expect("damage the record");
+    std::fs::write(lab.state_dir().join("attachments/n/damaged@eth0.json"), "{").expect("damage the record");
     let (ok, said) = springline(&lab, &["gc", "--keep", "kept"]);
     assert!(ok && said.trim() == "removed   n/damaged/eth0", "{said}");
-    assert!(lab.state_dir().join("attachments/n/kept/eth0.json").exists());
+    assert!(lab.state_dir().join("attachments/n/kept@eth0.json").exists());
     let (ok, _) = springline(&lab, &["gc"]);
     assert!(ok);
     assert_unchanged(&before, &lab.host_state());

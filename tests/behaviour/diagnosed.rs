@@ -314,7 +314,7 @@ fn what_the_dead_have_left() {
         Fault {
             reaches: false,
             ..fault("state", "warning", "cannot be read", |scene| {
-                fs::write(scene.lab.state_dir().join("attachments/n/c/eth0.json"), "{").expect("damage the record");
+                fs::write(scene.lab.state_dir().join("attachments/n/c@eth0.json"), "{").expect("damage the record");
             })
         },
         fault("state", "warning", "lease of n/ghost/eth0", |scene| {

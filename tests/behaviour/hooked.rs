@@ -176,7 +176,7 @@ fn the_maker_is_written_down() {
     let c = lab.container("c");
     let init = Init::of(&c);
     must(start(&lab, &["--network", "a"], &init));
-    let text = fs::read_to_string(lab.state_dir().join("attachments/a/c/eth0.json")).expect("the record");
+    let text = fs::read_to_string(lab.state_dir().join("attachments/a/c@eth0.json")).expect("the record");
     let record: Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!((text_of(&record["maker"]["face"]), text_of(&record["maker"]["instance"])), ("lxc", "/var/lib/lxc"));
     must(hook(&lab, &[], "stop", &[]));

@@ -164,11 +164,11 @@ fn strangers_in_the_state_directory_are_left_alone(mode: Mode) {
     scene.attach();
     let state = scene.lab.state_dir();
     let strangers =
-        ["attachments/README", "attachments/n/README", "attachments/n/c1/notes.json.bak", "leases/n/README"];
+        ["attachments/README", "attachments/n/README", "attachments/n/c1@notes.json.bak", "leases/n/README"];
     for stranger in strangers {
         fs::write(state.join(stranger), "hello").expect("write a stranger's file");
     }
-    fs::create_dir(state.join("attachments/n/c1/x.json")).expect("make a stranger's directory");
+    fs::create_dir(state.join("attachments/n/c1@x.json")).expect("make a stranger's directory");
     scene.sweeping_gc().run();
     scene.blind_del().run().silent();
     for stranger in strangers {
@@ -179,7 +179,7 @@ fn strangers_in_the_state_directory_are_left_alone(mode: Mode) {
 }
 
 fn record(scene: &Scene) -> PathBuf {
-    scene.lab.state_dir().join("attachments").join(NETWORK).join(&scene.container.id).join("eth0.json")
+    scene.lab.state_dir().join("attachments").join(NETWORK).join(format!("{}@eth0.json", scene.container.id))
 }
 
 fn leases(scene: &Scene) -> PathBuf {
