@@ -1,15 +1,13 @@
 //! Which face was called? Everything else is in the library.
 
-use std::any::Any;
 use std::ffi::OsString;
 use std::io::Write;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::ExitCode;
+use std::panic::{self, PanicHookInfo};
+use std::process::{self, ExitCode};
 use std::{env, io};
 
 use springline::error::{Code, Error};
 use springline::front::{cni, netavark};
-use springline::wire::cni::Version;
 
 fn main() -> ExitCode {
     // Runtimes call a CNI plugin without arguments; testing for that first keeps clap off their path.
@@ -32,17 +30,23 @@ fn main() -> ExitCode {
 
 fn serve_netavark(word: &str) -> ExitCode {
     let arguments: Vec<OsString> = env::args_os().skip(2).collect();
-    let served = catch_unwind(AssertUnwindSafe(|| netavark::serve(word, &arguments)));
-    deliver(&served.unwrap_or_else(|panic| netavark::failure(&defect(&*panic))))
+    answer_panics(netavark::failure);
+    deliver(&netavark::serve(word, &arguments))
 }
 
 fn serve_cni(command: &str) -> ExitCode {
-    // A panic is our defect, and still the runtime must get its one document.
-    let served = catch_unwind(AssertUnwindSafe(|| cni::serve(command, &|name| env::var_os(name))));
-    deliver(&served.unwrap_or_else(|panic| {
-        let document = cni::error_document(&defect(&*panic), Version::LATEST);
-        cni::Reply { stdout: Some(document), failed: true, unless_printed: None }
-    }))
+    answer_panics(cni::failure);
+    deliver(&cni::serve(command, &|name| env::var_os(name)))
+}
+
+/// A panic is our defect, and still the runtime must get its one document. In place of unwinding, which would not undo
+/// anything either, and whose tables are a sixth of the program: the record says what there is to undo.
+#[allow(clippy::exit)] // the one place
+fn answer_panics(failure: fn(&Error) -> cni::Reply) {
+    panic::set_hook(Box::new(move |panic| {
+        let _ = deliver(&failure(&defect(panic)));
+        process::exit(1);
+    }));
 }
 
 /// Prints what a runtime is told, and takes back what it cannot be told of.
@@ -73,8 +77,8 @@ fn complain(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-fn defect(panic: &(dyn Any + Send)) -> Error {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    Error::new(Code::Internal, text.unwrap_or("for an unknown reason"))
-        .context("springline panicked, which is a defect of it")
+fn defect(panic: &PanicHookInfo<'_>) -> Error {
+    let place = panic.location().map(|place| format!(" at {place}")).unwrap_or_default();
+    let what = panic.payload_as_str().unwrap_or("for an unknown reason");
+    Error::new(Code::Internal, format!("{what}{place}")).context("springline panicked, which is a defect of it")
 }

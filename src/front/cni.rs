@@ -46,13 +46,22 @@ pub fn serve(command: &str, lookup: &dyn Fn(&str) -> Option<OsString>) -> Reply 
     let mut version = Version::LATEST;
     match verb(command, lookup, &mut version) {
         Ok(reply) => reply,
-        Err(error) => Reply { stdout: Some(error_document(&error, version)), failed: true, unless_printed: None },
+        Err(error) => refusal(&error, version),
     }
 }
 
-/// An error in CNI's shape.
+/// The reply to a call of which not even the version is known.
 #[must_use]
-pub fn error_document(error: &Error, version: Version) -> Value {
+pub fn failure(error: &Error) -> Reply {
+    refusal(error, Version::LATEST)
+}
+
+fn refusal(error: &Error, version: Version) -> Reply {
+    Reply { stdout: Some(error_document(error, version)), failed: true, unless_printed: None }
+}
+
+/// An error in CNI's shape.
+fn error_document(error: &Error, version: Version) -> Value {
     let mut document = json!({ "cniVersion": version.as_str(), "code": error.code as u32, "msg": error.message() });
     let details = error.details();
     if !details.is_empty() {

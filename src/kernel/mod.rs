@@ -2,7 +2,7 @@
 //! and tokio. Nothing is async but `events.rs`: what is asked of the kernel is answered at once.
 //!
 //! One [`Endpoint`] stands for one side of a pair: a netlink socket in its namespace, the indices of its
-//! links, and a way to its `/proc/sys/net`. The main thread never changes namespace.
+//! links, and a way to its `/proc/sys/net`. Namespaces are entered to open these, and left again at once.
 
 mod address;
 mod conntrack;

@@ -92,10 +92,7 @@ impl Netns {
 
     /// Moves this thread into the namespace, for a process that is about to become another program.
     pub(super) fn enter(&self) -> io::Result<()> {
-        self.inner.enter().map_err(|error| match error {
-            netns_rs::Error::SetnsError(errno) => io::Error::from_raw_os_error(errno as i32),
-            other => io::Error::other(other),
-        })
+        self.inner.enter().map_err(os_error)
     }
 
     /// Its cookie, `SO_NETNS_COOKIE`: by this it is told from all others.
@@ -116,8 +113,25 @@ impl Netns {
     /// A netlink socket and the sysctls inside the namespace. A socket belongs to the namespace
     /// in which it was opened, and so does the directory `/proc/sys/net/ipv6/conf` (but not
     /// `/proc/sys/net` itself, which resolves through whoever looks).
+    ///
+    /// This thread goes there and comes back, two system calls in all, where a thread of its own would cost a stack, an
+    /// allocator's arena and a wake-up. Should there be no way back, the process ends: all that it did from then on
+    /// would happen in somebody else's namespace.
     pub fn connect(&self) -> io::Result<Endpoint> {
-        self.inside(|| Ok(Endpoint::new(Socket::open()?, SysctlDir::of_current_namespace())))
+        let mut opened = None;
+        let open = || Ok(Endpoint::new(Socket::open()?, SysctlDir::of_current_namespace()));
+        match (self.inner.run(|_| opened = Some(open())), opened) {
+            (Err(_), Some(_)) => std::process::abort(),
+            (Err(error), None) => Err(os_error(error)),
+            (Ok(()), opened) => opened.unwrap_or_else(|| Err(io::Error::other("nothing was opened"))),
+        }
+    }
+}
+
+fn os_error(error: netns_rs::Error) -> io::Error {
+    match error {
+        netns_rs::Error::SetnsError(errno) => io::Error::from_raw_os_error(errno as i32),
+        other => io::Error::other(other),
     }
 }
 

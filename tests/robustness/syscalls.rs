@@ -11,7 +11,7 @@ every_mode! {
 once! {
     a_routed_add_is_four_messages,
     del_does_not_wait_for_the_grace_period,
-    the_main_thread_stays_in_its_namespace,
+    it_only_opens_in_the_containers_namespace,
 }
 
 /// No program is run, but the delegate, if there is one.
@@ -47,16 +47,19 @@ fn del_does_not_wait_for_the_grace_period(mode: Mode) {
     scene.assert_restored("after DEL");
 }
 
-/// A thread of its own goes to the container's namespace, and ends there.
-fn the_main_thread_stays_in_its_namespace(mode: Mode) {
+/// It goes to the container's namespace to open what it needs there, and is back before it does anything.
+fn it_only_opens_in_the_containers_namespace(mode: Mode) {
     let scene = Scene::new(mode);
     let (outcome, log) = start(&scene.lab, scene.call("ADD"), &[]).finish_all();
     outcome.success();
-    let (main, _) = log.lines().next().expect("a call");
-    let moves: Vec<_> =
-        log.lines().filter(|(_, line)| line.starts_with("setns(") || line.starts_with("unshare(")).collect();
-    assert!(!moves.is_empty(), "nobody enters the container's namespace");
-    assert!(moves.iter().all(|(thread, _)| *thread != main), "{moves:?}");
+    let calls: Vec<&str> = log.lines().map(|(_, line)| line).collect();
+    let moves: Vec<usize> = (0..calls.len()).filter(|at| calls[*at].starts_with("setns(")).collect();
+    let [there, back] = moves[..] else { panic!("there and back again: {moves:?}") };
+    let harmless = ["socket(", "connect(", "setsockopt(", "getsockopt(", "openat(", "brk(", "mmap("];
+    for call in &calls[there + 1..back] {
+        assert!(harmless.iter().any(|name| call.starts_with(name)), "in the container's namespace: {call}");
+    }
+    assert!(calls[there].ends_with("= 0") && calls[back].ends_with("= 0"), "{} {}", calls[there], calls[back]);
 }
 
 /// Whether a line is a netlink datagram with a message that changes something. strace knows some types by name;
