@@ -414,8 +414,7 @@ impl RuntimeConfig {
 impl Config {
     /// The whole configuration, or the first thing that is wrong with it.
     pub fn parse(base: &Base) -> Result<Self> {
-        let document = Value::Object(base.document.clone());
-        let config: Self = serde_path_to_error::deserialize(document).map_err(|error| {
+        let config: Self = crate::wire::read(&base.document).map_err(|error| {
             let at = error.path().to_string();
             Error::new(Code::InvalidConfig, format!("{at}: {}", error.into_inner()))
                 .context(format!("network {}: invalid configuration", base.name))
@@ -428,7 +427,7 @@ impl Config {
     pub fn runtime(&self) -> Result<RuntimeConfig> {
         let value = self.runtime_config.clone().filter(|value| !value.is_null());
         let lower = forgiving::lower_keys(value.unwrap_or_else(|| Value::Object(Map::new())));
-        serde_path_to_error::deserialize(lower).map_err(|error| {
+        crate::wire::read(&lower).map_err(|error| {
             let at = error.path().to_string();
             Error::new(Code::InvalidConfig, format!("{at}: {}", error.into_inner())).context("invalid runtimeConfig")
         })

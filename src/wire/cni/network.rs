@@ -116,8 +116,7 @@ impl Config {
         };
         match object.get("type") {
             Some(Value::String(plugin)) if plugin == "springline" => {
-                let value = Value::Object(object.clone());
-                let ipam: IpamKey = serde_path_to_error::deserialize(value).map_err(|error| {
+                let ipam: IpamKey = crate::wire::read(object).map_err(|error| {
                     let at = format!("ipam.{}", error.path());
                     invalid(&at, error.into_inner())
                 })?;
