@@ -7,7 +7,7 @@ use clap::Args;
 use super::progress::Progress;
 use super::{attach, check, say};
 use crate::error::{Code, Error, Result};
-use crate::exec::{Engine, Today};
+use crate::exec::Engine;
 use crate::front::definition::Definition;
 use crate::store::Store;
 
@@ -39,9 +39,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<()> {
     let mut progress = Progress::new("detach", Some(keys.len()));
     for key in keys {
         progress.step(&key);
-        let today =
-            Definition::named(&key.network).map_or_else(|_| Today::default(), |network| network.today(&key, ""));
-        match engine.detach(&key, today) {
+        match engine.detach(&key, Definition::today_by_name(&key)) {
             Ok(_) => done.push(key),
             Err(error) => errors.push(error.context(format!("detach {key}"))),
         }

@@ -87,6 +87,12 @@ impl Definition {
         Some(Delegate { delegation, context })
     }
 
+    /// What the network's definition says today of an attachment that is to be removed; nothing, if there is none any more.
+    #[must_use]
+    pub fn today_by_name(key: &AttachmentKey) -> Today {
+        Self::named(&key.network).map_or_else(|_| Today::default(), |network| network.today(key, ""))
+    }
+
     /// What we know of an attachment that is to be removed.
     #[must_use]
     pub fn today(&self, key: &AttachmentKey, netns: &str) -> Today {

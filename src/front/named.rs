@@ -77,9 +77,7 @@ impl Guest {
         }
         let (mut count, mut errors) = (0, Vec::new());
         for key in keys {
-            let today =
-                Definition::named(&key.network).map_or_else(|_| Today::default(), |network| network.today(&key, ""));
-            match engine.detach(&key, today) {
+            match engine.detach(&key, Definition::today_by_name(&key)) {
                 Ok(known) => count += usize::from(known),
                 Err(error) => errors.push(error.context(format!("detach {key}"))),
             }
