@@ -12,7 +12,7 @@ use crate::exec::{Container, Engine};
 use crate::front::definition::Definition;
 use crate::model::{AttachmentKey, ContainerId, Face, Maker, Outcome, Wanted};
 use crate::store::Store;
-use crate::wire::cni::{Config, ResultDocument, RuntimeConfig, Version};
+use crate::wire::cni::{ResultDocument, Version};
 use crate::wire::wanted::{self, InterfaceKey};
 
 /// What the interface is to be.
@@ -77,10 +77,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<()> {
     let container = arguments.container()?;
     let wanted = arguments.interface.on(&arguments.network)?;
     let key = AttachmentKey { network: wanted.network.clone(), container, ifname: wanted.ifname };
-    let network = Definition::named(&wanted.network)?;
-    let config = Config::parse(&network.base)?;
-    let filled_in = RuntimeConfig::default();
-    let request = network.request((&config, &filled_in), key.clone(), &netns, &wanted.wish, Maker::of(Face::Cli))?;
+    let request = Definition::request_by_name(key.clone(), &netns, &wanted.wish, Maker::of(Face::Cli))?;
     let container = Container::open(&netns, false)?;
     let outcome = Engine::open(Store::open()?)?.attach(request, &container)?;
     if arguments.output == "json" {

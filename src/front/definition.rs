@@ -63,6 +63,13 @@ impl Definition {
         })
     }
 
+    /// The same for a network by its name, for a face at which all that is asked for is in the wish.
+    pub fn request_by_name(key: AttachmentKey, netns: &str, wish: &Wish, maker: Maker) -> Result<AttachRequest> {
+        let network = Self::named(&key.network)?;
+        let config = Config::parse(&network.base)?;
+        network.request((&config, &RuntimeConfig::default()), key, netns, wish, maker)
+    }
+
     /// The delegated IPAM plugin that the configuration names, whatever else it says.
     #[must_use]
     pub fn foreign_ipam(&self) -> Option<&str> {

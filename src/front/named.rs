@@ -7,7 +7,6 @@ use crate::error::{Error, Result};
 use crate::exec::{AttachRequest, Container, Engine, Today};
 use crate::model::{AttachmentKey, ContainerId, Maker, Outcome, Wanted};
 use crate::plan::Phase;
-use crate::wire::cni::{Config, RuntimeConfig};
 
 /// A container of a runtime that has at most one network namespace for it at a time, and its interfaces.
 #[derive(Debug)]
@@ -114,10 +113,7 @@ impl Guest {
     }
 
     fn request(&self, wanted: &Wanted, netns: &str) -> Result<AttachRequest> {
-        let network = Definition::named(&wanted.network)?;
-        let config = Config::parse(&network.base)?;
-        let filled_in = RuntimeConfig::default();
-        network.request((&config, &filled_in), self.key(wanted), netns, &wanted.wish, self.maker.clone())
+        Definition::request_by_name(self.key(wanted), netns, &wanted.wish, self.maker.clone())
     }
 }
 
