@@ -4,7 +4,6 @@ use std::io::Write;
 use std::net::IpAddr;
 
 use clap::Args;
-use serde_json::{Value, json};
 
 use super::{netns, say};
 use crate::error::{Code, Coded, Error, Result};
@@ -126,9 +125,4 @@ fn show(out: &mut impl Write, outcome: &Outcome) -> Result<()> {
         say(out, format!("          route   {}{}{metric}", route.dst, via(route.gw)))?;
     }
     Ok(())
-}
-
-/// What was detached, as JSON.
-pub(super) fn detached(keys: &[AttachmentKey]) -> Value {
-    json!({ "detached": keys.iter().map(ToString::to_string).collect::<Vec<_>>() })
 }

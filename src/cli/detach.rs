@@ -3,9 +3,10 @@
 use std::io::Write;
 
 use clap::Args;
+use serde_json::json;
 
 use super::progress::Progress;
-use super::{attach, check, say};
+use super::{check, say};
 use crate::error::{Code, Error, Result};
 use crate::exec::Engine;
 use crate::front::definition::Definition;
@@ -46,7 +47,8 @@ pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<()> {
     }
     drop(progress);
     if arguments.output == "json" {
-        say(out, format!("{:#}", attach::detached(&done)))?;
+        let names: Vec<String> = done.iter().map(ToString::to_string).collect();
+        say(out, format!("{:#}", json!({ "detached": names })))?;
     } else {
         done.iter().try_for_each(|key| say(out, format!("detached  {key}")))?;
     }
