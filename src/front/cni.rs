@@ -237,9 +237,7 @@ impl Call {
     }
 
     fn status(&self) -> Result<()> {
-        let base = &self.network.base;
-        let config = Config::parse(base)?;
-        let network = config.to_network(&base.name, &config.runtime()?, &exec::host_seed())?;
+        let network = self.network.network()?;
         Engine::open(Store::open()?)?.status(&network)?;
         self.forward("STATUS")
     }

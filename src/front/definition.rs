@@ -6,7 +6,7 @@ use super::networks;
 use crate::error::Result;
 use crate::exec::{self, AttachRequest, Today};
 use crate::ipam::{Delegate, DelegateContext, Wishes};
-use crate::model::{AttachmentKey, HostLinkTemplate, IfName, Maker, NetworkName, Wish};
+use crate::model::{AttachmentKey, HostLinkTemplate, IfName, Maker, Network, NetworkName, Wish};
 use crate::plan::Delegation;
 use crate::wire::cni::base::Base;
 use crate::wire::cni::env::Verb;
@@ -40,6 +40,12 @@ impl Definition {
         let base = Base::parse(text.as_bytes(), Verb::Add)?;
         let path = std::env::var("CNI_PATH").ok().filter(|path| !path.is_empty());
         Ok(Self { base, text, args: String::new(), path: path.unwrap_or_else(|| CNI_PATH.to_owned()) })
+    }
+
+    /// The network, with what a runtime has filled in.
+    pub fn network(&self) -> Result<Network> {
+        let config = Config::parse(&self.base)?;
+        config.to_network(&self.base.name, &config.runtime()?, &exec::host_seed())
     }
 
     /// What the engine needs for an attachment.

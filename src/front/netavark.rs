@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::cni::{self, Reply};
 use super::definition::Definition;
 use crate::error::{Code, Coded, Error, Result};
-use crate::exec::{self, Container, Engine, Today};
+use crate::exec::{Container, Engine, Today};
 use crate::kernel::Endpoint;
 use crate::model::{Face, Family, IfName, Maker};
 use crate::plan::LinkKind;
@@ -52,11 +52,7 @@ fn create() -> Result<Reply> {
     let completed = netavark::complete(document, &taken(&host)?)?;
     refuse_foreign_link(&host, &completed)?;
     let definition = Definition::new(&completed.network.configuration(&[])?)?;
-    let config = Config::parse(&definition.base)?;
-    let runtime = config.runtime()?;
-    let name = definition.base.name.clone();
-    let network = config.to_network(&name, &runtime, &exec::host_seed());
-    network.map_err(|error| error.context(format!("network {name}")))?;
+    definition.network().map_err(|error| error.context(format!("network {}", definition.base.name)))?;
     Ok(Reply { stdout: Some(Value::Object(completed.document)), failed: false, unless_printed: None })
 }
 
