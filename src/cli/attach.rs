@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use clap::Args;
 
+use super::output::Output;
 use super::{netns, say};
 use crate::error::{Code, Coded, Error, Result};
 use crate::exec::{Container, Engine};
@@ -66,9 +67,8 @@ pub(super) struct Arguments {
     id: Option<String>,
     #[command(flatten)]
     interface: Interface,
-    /// How to print: `text`, or `json` for programs
-    #[arg(short, long, default_value = "text", value_parser = ["text", "json"])]
-    output: String,
+    #[command(flatten)]
+    output: Output,
 }
 
 pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<()> {
@@ -79,7 +79,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<()> {
     let request = Definition::request_by_name(key.clone(), &netns, &wanted.wish, Maker::of(Face::Cli))?;
     let container = Container::open(&netns, false)?;
     let outcome = Engine::open(Store::open()?)?.attach(request, &container)?;
-    if arguments.output == "json" {
+    if arguments.output.is_json() {
         let mut document = ResultDocument::from(&outcome).to_json(Version::LATEST)?;
         document["attachment"] = key.to_string().into();
         return say(out, format!("{document:#}"));

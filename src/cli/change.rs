@@ -7,6 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
+use super::output::Output;
 use super::{say, table};
 use crate::error::{Code, Coded, Error, Result};
 use crate::exec::{AddressRoute, Edit, Engine};
@@ -61,9 +62,8 @@ pub(super) enum Ip {
     Ls {
         #[command(flatten)]
         which: Which,
-        /// How to print: `text`, or `json` for programs
-        #[arg(short, long, default_value = "text", value_parser = ["text", "json"])]
-        output: String,
+        #[command(flatten)]
+        output: Output,
     },
 }
 
@@ -91,9 +91,8 @@ pub(super) enum Route {
     Ls {
         #[command(flatten)]
         which: Which,
-        /// How to print: `text`, or `json` for programs
-        #[arg(short, long, default_value = "text", value_parser = ["text", "json"])]
-        output: String,
+        #[command(flatten)]
+        output: Output,
     },
 }
 
@@ -273,8 +272,8 @@ fn routed_as(wanted: &Attachment, net: IpNet) -> String {
 }
 
 /// Rows under names, or as a list of objects.
-fn print_table(out: &mut impl Write, output: &str, names: [&str; 3], rows: Vec<[String; 3]>) -> Result<()> {
-    if output == "json" {
+fn print_table(out: &mut impl Write, output: &Output, names: [&str; 3], rows: Vec<[String; 3]>) -> Result<()> {
+    if output.is_json() {
         let object = |row: &[String; 3]| -> Value {
             names.iter().zip(row).map(|(name, cell)| ((*name).to_owned(), json!(cell))).collect()
         };

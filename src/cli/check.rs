@@ -5,6 +5,7 @@ use std::io::Write;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::output::Output;
 use super::progress::Progress;
 use super::say;
 use crate::error::{Code, Error, Result};
@@ -21,9 +22,8 @@ pub(super) struct Arguments {
     /// Put right what has drifted: only that, and without touching anything else
     #[arg(long)]
     repair: bool,
-    /// How to print: `text`, or `json` for programs
-    #[arg(short, long, default_value = "text", value_parser = ["text", "json"])]
-    output: String,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// What came of one attachment.
@@ -48,7 +48,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<()> {
     if findings.is_empty() && !arguments.attachments.is_empty() {
         return Err(Error::new(Code::InvalidConfig, arguments.attachments.join(", ")).context("no such attachment"));
     }
-    if arguments.output == "json" {
+    if arguments.output.is_json() {
         let list: Vec<Value> = findings.iter().map(|finding| finding.to_json(arguments.repair)).collect();
         say(out, format!("{:#}", Value::Array(list)))?;
     } else {

@@ -5,6 +5,7 @@ use std::io::Write;
 use clap::Args;
 use serde_json::json;
 
+use super::output::Output;
 use super::progress::Progress;
 use super::{check, say};
 use crate::error::{Code, Error, Result};
@@ -18,9 +19,8 @@ pub(super) struct Arguments {
     /// Which attachments: NETWORK/ID/IFNAME, NETWORK/ID, or a container's ID
     #[arg(required = true)]
     attachments: Vec<String>,
-    /// How to print: `text`, or `json` for programs
-    #[arg(short, long, default_value = "text", value_parser = ["text", "json"])]
-    output: String,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// Goes on after errors.
@@ -46,7 +46,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<()> {
         }
     }
     drop(progress);
-    if arguments.output == "json" {
+    if arguments.output.is_json() {
         let names: Vec<String> = done.iter().map(ToString::to_string).collect();
         say(out, format!("{:#}", json!({ "detached": names })))?;
     } else {

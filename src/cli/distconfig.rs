@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::output::Output;
 use super::say;
 use crate::error::{Code, Coded, Error, Result};
 use crate::exec::{FileState, GuestReport, configure_guest, guest_of_container, preview_guest, release_guest};
@@ -65,9 +66,8 @@ pub(super) struct Arguments {
     /// Print the files with their contents, and touch nothing
     #[arg(long, conflicts_with = "remove")]
     dry_run: bool,
-    /// How to print: `text`, or `json` for programs
-    #[arg(short, long, default_value = "text", value_parser = ["text", "json"])]
-    output: String,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// `auto` is `None`.
@@ -146,7 +146,7 @@ fn read_config(path: &PathBuf) -> Result<Guest> {
 fn preview(guest: &Guest, mut warnings: Vec<String>, arguments: &Arguments, out: &mut impl Write) -> Result<()> {
     let (distro, draft) = preview_guest(&arguments.rootfs, arguments.distro.0, guest)?;
     warnings.extend(draft.warnings);
-    if arguments.output == "json" {
+    if arguments.output.is_json() {
         let file = |file: &crate::guest::GuestFile| {
             let shared = file.ownership == Ownership::Shared;
             json!({"path": format!("/{}", file.path), "mode": format!("{:04o}", file.mode), "shared": shared,
@@ -165,7 +165,7 @@ fn preview(guest: &Guest, mut warnings: Vec<String>, arguments: &Arguments, out:
 }
 
 fn show(report: &GuestReport, arguments: &Arguments, out: &mut impl Write) -> Result<()> {
-    if arguments.output == "json" {
+    if arguments.output.is_json() {
         let file = |(path, state): &(String, FileState)| {
             let mut value = json!({"path": format!("/{path}"), "state": word(state)});
             if let FileState::LeftAlone(why) = state {

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
+use super::output::Output;
 use super::say;
 use crate::doctor::{self, Finding, Level};
 use crate::error::Result;
@@ -33,9 +34,8 @@ pub(super) struct Arguments {
     /// The kernel's state, and springline's own, are always those of the host that the command runs on.
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
-    /// How to print: `text`, or `json` for programs
-    #[arg(short, long, default_value = "text", value_parser = ["text", "json"])]
-    output: String,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// Prints what is found; the exit status is that of the worst.
@@ -48,7 +48,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<ExitCod
     let worst = doctor::worst(&findings);
     let is_shown = |finding: &&Finding| !arguments.quiet || finding.level >= Level::Warning;
     let shown: Vec<&Finding> = findings.iter().filter(is_shown).collect();
-    if arguments.output == "json" {
+    if arguments.output.is_json() {
         say(out, format!("{:#}", json!({ "worst": worst, "findings": shown })))?;
     } else {
         shown.iter().try_for_each(|finding| show(finding, out))?;

@@ -6,6 +6,7 @@ use std::io::Write;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::output::Output;
 use super::progress::Progress;
 use super::say;
 use crate::error::{Error, Result};
@@ -20,9 +21,8 @@ pub(super) struct Arguments {
     /// Containers that are to be kept even if their namespaces are gone; repeatable
     #[arg(long, value_name = "ID")]
     keep: Vec<String>,
-    /// How to print: `text`, or `json` for programs
-    #[arg(short, long, default_value = "text", value_parser = ["text", "json"])]
-    output: String,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// Collects in all networks. Goes on after errors; the exit status tells of them.
@@ -42,7 +42,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<()> {
         }
     }
     drop(progress);
-    if arguments.output == "json" {
+    if arguments.output.is_json() {
         let names: Vec<Value> = removed.iter().map(|key| key.to_string().into()).collect();
         say(out, format!("{:#}", json!({ "removed": names })))?;
     } else {

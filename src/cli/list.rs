@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::output::Output;
 use super::{check, say, table};
 use crate::error::{Code, Coded, Error, Result};
 use crate::exec::Engine;
@@ -20,9 +21,8 @@ use crate::store::Store;
 pub(super) struct Arguments {
     /// Which attachments: NETWORK, NETWORK/ID or NETWORK/ID/IFNAME, or a container's ID; all of them if none is named
     attachments: Vec<String>,
-    /// How to print: `text`, or `json` for programs
-    #[arg(short, long, default_value = "text", value_parser = ["text", "json"])]
-    output: String,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// How an attachment is.
@@ -47,7 +47,7 @@ pub(super) struct Entry {
 
 pub(super) fn ls(arguments: &Arguments, out: &mut impl Write) -> Result<()> {
     let entries = entries(&arguments.attachments)?;
-    if arguments.output == "json" {
+    if arguments.output.is_json() {
         let list = entries.iter().map(Entry::to_json).collect();
         return say(out, format!("{:#}", Value::Array(list)));
     }
@@ -62,7 +62,7 @@ pub(super) fn inspect(arguments: &Arguments, out: &mut impl Write) -> Result<()>
         let what = if arguments.attachments.is_empty() { "there is none" } else { "no such attachment" };
         return Err(Error::new(Code::UnknownContainer, arguments.attachments.join(", ")).context(what));
     }
-    if arguments.output == "json" {
+    if arguments.output.is_json() {
         let list = entries.iter().map(Entry::to_json).collect();
         return say(out, format!("{:#}", Value::Array(list)));
     }

@@ -15,6 +15,7 @@ mod interfaces;
 mod list;
 mod man;
 mod netns;
+mod output;
 mod plan;
 mod progress;
 mod schema;

@@ -7,6 +7,7 @@ use std::path::Path;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
+use super::output::Output;
 use super::say;
 use crate::error::{Code, Coded, Error, Result};
 use crate::kernel::{Netns, named};
@@ -29,9 +30,8 @@ pub(super) enum Command {
     },
     /// List the names, with what springline has attached to each
     Ls {
-        /// How to print: `text`, or `json` for programs
-        #[arg(short, long, default_value = "text", value_parser = ["text", "json"])]
-        output: String,
+        #[command(flatten)]
+        output: Output,
     },
     /// Run a command in a namespace: its name, or the path of one
     ///
@@ -53,7 +53,7 @@ pub(super) fn run(command: &Command, out: &mut impl Write) -> Result<()> {
         Command::Del { name } => named::delete(name)
             .coded(Code::InvalidNetns, || format!("delete network namespace {name}"))
             .map_err(Error::with_permission_hint),
-        Command::Ls { output } => list(output == "json", out),
+        Command::Ls { output } => list(output.is_json(), out),
         Command::Exec { name, command } => exec(name, command),
     }
 }
