@@ -92,9 +92,7 @@ impl Adding<'_> {
     fn with_own_addresses(&mut self, wishes: &Wishes) -> Result<Outcome> {
         if let Some(ipam @ Ipam::BuiltIn { .. }) = self.attachment.network.ipam.clone() {
             let chosen = self.engine.choose(&self.attachment.key, &ipam, wishes)?;
-            self.attachment.addresses = chosen.addresses;
-            self.attachment.leases = chosen.leases;
-            self.attachment.container_routes = chosen.routes;
+            chosen.give_to(&mut self.attachment);
         }
         let (plan, outcome) = self.plan()?;
         self.run.record = Some(Record { outcome: Some(outcome.clone()), ..self.record(&plan.steps, None) });

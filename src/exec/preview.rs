@@ -88,10 +88,7 @@ impl Engine {
 fn with_addresses(store: &Store, request: &AttachRequest) -> Result<Attachment> {
     let mut attachment = request.attachment.clone();
     if let Some(ipam @ Ipam::BuiltIn { .. }) = &attachment.network.ipam {
-        let chosen = ipam::choose(store, &attachment.key, ipam, &request.wishes)?;
-        attachment.addresses = chosen.addresses;
-        attachment.leases = chosen.leases;
-        attachment.container_routes = chosen.routes;
+        ipam::choose(store, &attachment.key, ipam, &request.wishes)?.give_to(&mut attachment);
     }
     Ok(attachment)
 }

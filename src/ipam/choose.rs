@@ -7,7 +7,8 @@ use ipnet::IpNet;
 
 use crate::error::{Code, Error, Result};
 use crate::model::{
-    Address, AttachmentKey, ContainerRoute, FixedAddress, Ipam, Lease, NetworkName, Range, RangeSet, RingSlot, single,
+    Address, Attachment, AttachmentKey, ContainerRoute, FixedAddress, Ipam, Lease, NetworkName, Range, RangeSet,
+    RingSlot, single,
 };
 use crate::store::{RangeFull, Store};
 
@@ -29,6 +30,15 @@ pub struct Chosen {
     pub leases: Vec<Lease>,
     /// Routes inside the container; `None`: default routes.
     pub routes: Option<Vec<ContainerRoute>>,
+}
+
+impl Chosen {
+    /// Has the attachment want what was chosen for it.
+    pub fn give_to(self, attachment: &mut Attachment) {
+        attachment.addresses = self.addresses;
+        attachment.leases = self.leases;
+        attachment.container_routes = self.routes;
+    }
 }
 
 /// Chooses the addresses of `key` from the network's own ranges. Nothing is reserved yet; under the
