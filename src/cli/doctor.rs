@@ -1,6 +1,6 @@
 //! `springline doctor`: what is wrong with this host for containers, and what mends it.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::output::Output;
-use super::say;
+use super::{say, table};
 use crate::doctor::{self, Finding, Level};
 use crate::error::Result;
 use crate::exec::Engine;
@@ -72,12 +72,10 @@ fn show(finding: &Finding, out: &mut impl Write) -> Result<()> {
 /// The level, in colour on a terminal.
 fn coloured(level: Level) -> String {
     let word = format!("{level:<7}");
-    let colour = match level {
-        Level::Ok => "32",
-        Level::Note => return word,
-        Level::Warning => "33",
-        Level::Error => "31",
-    };
-    let wanted = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    if wanted { format!("\u{1b}[{colour}m{word}\u{1b}[0m") } else { word }
+    match level {
+        Level::Ok => table::in_colour(&word, table::GREEN),
+        Level::Note => word,
+        Level::Warning => table::in_colour(&word, table::YELLOW),
+        Level::Error => table::in_colour(&word, table::RED),
+    }
 }

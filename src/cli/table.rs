@@ -23,13 +23,22 @@ pub(super) fn print(out: &mut impl Write, heads: &[&str], rows: &[Vec<String>]) 
 
 /// On a terminal, what is not well stands out.
 fn coloured(line: &str, state: &str) -> String {
-    let colour = match state {
-        "drifted" | "unknown" => "33",
-        "orphaned" | "failed" => "31",
-        _ => return line.to_owned(),
-    };
+    match state {
+        "drifted" | "unknown" => in_colour(line, YELLOW),
+        "orphaned" | "failed" => in_colour(line, RED),
+        _ => line.to_owned(),
+    }
+}
+
+/// `SGR` parameters (ECMA-48, 8.3.117): colours of the foreground.
+pub(super) const RED: u8 = 31;
+pub(super) const GREEN: u8 = 32;
+pub(super) const YELLOW: u8 = 33;
+
+/// The text in a colour, if stdout is a terminal and nobody objects (`NO_COLOR`).
+pub(super) fn in_colour(text: &str, colour: u8) -> String {
     let wanted = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    if wanted { format!("\u{1b}[{colour}m{line}\u{1b}[0m") } else { line.to_owned() }
+    if wanted { format!("\u{1b}[{colour}m{text}\u{1b}[0m") } else { text.to_owned() }
 }
 
 /// The text, or its beginning.
