@@ -13,7 +13,7 @@ use super::{check, say};
 use crate::error::{Code, Coded, Error, Result};
 use crate::exec::{Container, Engine};
 use crate::graph::{
-    self, Bridge, Carrier, Charset, HostEnd, HostLink, Interface, Network, Presence, Scene, State, natural_order,
+    self, Bridge, Carrier, Charset, HostEnd, HostLink, Interface, Network, Presence, Scene, natural_order,
 };
 use crate::kernel::{FibAnswer, LinkView};
 use crate::model::{self, Addressing, AttachmentKey, Family, Gateway, IfName, LINK_GROUP, Mode, single};
@@ -222,11 +222,10 @@ fn shown(route: &FibAnswer) -> String {
 
 /// One attachment: what is in its namespace if that is still there, and what was reported of it if not.
 fn interface(host: &Host, entry: &Entry) -> Interface {
-    let (state, missing) = match &entry.state {
-        Look::Ok => (State::Ok, Vec::new()),
-        Look::Drifted(steps) => (State::Drifted, steps.iter().map(ToString::to_string).collect()),
-        Look::Orphaned => (State::Orphaned, Vec::new()),
-        Look::Unknown(why) => (State::Unknown, vec![why.clone()]),
+    let missing = match &entry.state {
+        Look::Ok | Look::Orphaned => Vec::new(),
+        Look::Drifted(steps) => steps.iter().map(ToString::to_string).collect(),
+        Look::Unknown(why) => vec![why.clone()],
     };
     let mut drawn = Interface {
         container: entry.key.container.to_string(),
@@ -234,7 +233,7 @@ fn interface(host: &Host, entry: &Entry) -> Interface {
         host: host.end(&entry.host(), &host.carrier(entry)),
         ports: entry.ports(),
         limits: entry.limits(),
-        state,
+        state: entry.state.state(),
         missing,
         maker: entry.maker().to_owned(),
         ..Interface::default()

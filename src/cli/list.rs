@@ -11,6 +11,7 @@ use super::output::Output;
 use super::{check, say, table};
 use crate::error::{Code, Coded, Error, Result};
 use crate::exec::Engine;
+use crate::graph::State;
 use crate::kernel::Counters;
 use crate::model::{AttachmentKey, Rate};
 use crate::plan::{Record, Step};
@@ -92,7 +93,7 @@ pub(super) fn entry(engine: &Engine, key: AttachmentKey, counters: &BTreeMap<Str
         },
     };
     let record = record.ok().flatten();
-    let link = record.as_ref().and_then(host_link);
+    let link = record.as_ref().and_then(Record::host_link);
     // What the host's end receives, the container has sent.
     let turned = |seen: &Counters| Counters {
         received_bytes: seen.sent_bytes,
@@ -100,13 +101,8 @@ pub(super) fn entry(engine: &Engine, key: AttachmentKey, counters: &BTreeMap<Str
         sent_bytes: seen.received_bytes,
         sent_packets: seen.received_packets,
     };
-    let counters = link.and_then(|link| counters.get(&link)).map(turned);
+    let counters = link.and_then(|link| counters.get(link.as_str())).map(turned);
     Entry { key, record, state, counters }
-}
-
-/// The host's end of the pair.
-fn host_link(record: &Record) -> Option<String> {
-    Some(record.wanted.as_ref()?.host_link.to_string())
 }
 
 impl Entry {
@@ -146,7 +142,7 @@ impl Entry {
     }
 
     pub(super) fn host(&self) -> String {
-        self.record.as_ref().and_then(host_link).unwrap_or_default()
+        self.record.as_ref().and_then(Record::host_link).map(ToString::to_string).unwrap_or_default()
     }
 
     pub(super) fn maker(&self) -> &'static str {
@@ -163,12 +159,12 @@ impl Entry {
             self.ports().join(" "),
             self.age().map(age).unwrap_or_default(),
             self.maker().to_owned(),
-            self.state.word().to_owned(),
+            self.state.state().word().to_owned(),
         ]
     }
 
     fn show(&self, out: &mut impl Write) -> Result<()> {
-        say(out, format!("{}  {}", self.key, self.state.word()))?;
+        say(out, format!("{}  {}", self.key, self.state.state().word()))?;
         let rates = self.rates().map(|rate| rate.map_or_else(|| "unlimited".to_owned(), |rate| bits(rate.bits)));
         let counters = self.counters.map(|counters| {
             let Counters { received_bytes, received_packets, sent_bytes, sent_packets } = counters;
@@ -208,7 +204,7 @@ impl Entry {
             "network": self.key.network, "container": self.key.container, "interface": self.key.ifname,
             "hostLink": self.host(), "addresses": self.addresses(), "networks": self.routes(), "ports": self.ports(),
             "rates": {"received": received, "sent": sent},
-            "age": self.age(), "state": self.state.word(),
+            "age": self.age(), "state": self.state.state().word(),
         });
         if let Some(record) = &self.record {
             value["maker"] = json!(record.maker);
@@ -230,12 +226,13 @@ impl Entry {
 }
 
 impl Look {
-    fn word(&self) -> &'static str {
+    /// The same without its particulars.
+    pub(super) fn state(&self) -> State {
         match self {
-            Self::Ok => "ok",
-            Self::Drifted(_) => "drifted",
-            Self::Orphaned => "orphaned",
-            Self::Unknown(_) => "unknown",
+            Self::Ok => State::Ok,
+            Self::Drifted(_) => State::Drifted,
+            Self::Orphaned => State::Orphaned,
+            Self::Unknown(_) => State::Unknown,
         }
     }
 }

@@ -68,7 +68,7 @@ pub fn change(record: &Record, wanted: &Attachment, facts: &Facts) -> Result<Cha
 /// failed attach, the pair stays, so nothing goes with it. What was recorded and held is brought about again.
 #[must_use]
 pub fn change_back(record: &Record, done: &[Step], before: &Facts, now: &Facts) -> Vec<Step> {
-    let Some(own_link) = own_link(record) else { return Vec::new() };
+    let Some(own_link) = record.host_link() else { return Vec::new() };
     let mut back = Changing { key: &record.key, own_link, facts: now.clone(), steps: Vec::new() };
     for step in done.iter().rev() {
         match step {
@@ -85,14 +85,6 @@ pub fn change_back(record: &Record, done: &[Step], before: &Facts, now: &Facts) 
         back.bring_about(step);
     }
     back.steps
-}
-
-/// The host's end of the pair.
-fn own_link(record: &Record) -> Option<&IfName> {
-    record.steps.iter().find_map(|step| match step {
-        Step::Add(Object::Veth(veth)) => Some(&veth.host),
-        _ => None,
-    })
 }
 
 /// The plan of `wanted` as if the attachment were not there, with the metrics that its routes have: those depend on which

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use super::facts::Sibling;
 use super::ruleset::{Field, GuardedLink, Set};
 use super::step::{Object, Step};
-use crate::model::{Attachment, AttachmentKey, Maker, Outcome};
+use crate::model::{Attachment, AttachmentKey, IfName, Maker, Outcome};
 
 /// The record of one attachment: `attachments/<network>/<container>@<ifname>.json` below the state directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +84,15 @@ impl Record {
     #[must_use]
     pub fn addresses(&self) -> Vec<IpAddr> {
         self.outcome.iter().flat_map(|outcome| &outcome.addresses).map(|address| address.net.addr()).collect()
+    }
+
+    /// The host's end of the pair.
+    #[must_use]
+    pub fn host_link(&self) -> Option<&IfName> {
+        self.steps.iter().find_map(|step| match step {
+            Step::Add(Object::Veth(veth)) => Some(&veth.host),
+            _ => None,
+        })
     }
 
     /// What it is to the container's other attachments.
