@@ -4,7 +4,7 @@ use super::run::Run;
 use super::{Container, Engine};
 use crate::error::{Code, Error, Result};
 use crate::model::AttachmentKey;
-use crate::plan::{self, Difference, Element, Facts, Held, Object, Record, Setting, Step};
+use crate::plan::{self, Difference, Object, Record, Step};
 
 impl Engine {
     /// The recorded steps of an attachment that do not hold, as its namespace is now.
@@ -35,7 +35,7 @@ impl Engine {
                 .context(format!("attachment {key} has lost its link, with all that stood on it"))
                 .hint("detach it, and have its runtime attach it again"));
         }
-        let steps: Vec<Step> = missing.iter().flat_map(|step| with_room(step, &facts)).collect();
+        let steps: Vec<Step> = missing.iter().flat_map(|step| plan::with_room(step, &facts)).collect();
         run.run(&steps)?;
         Ok(missing.into_iter().map(|step| Difference::of(step, &facts)).collect())
     }
@@ -56,24 +56,4 @@ impl Engine {
         }
         Ok((record, container))
     }
-}
-
-/// A step, behind the removal of what stands in its way: an element that leads elsewhere.
-fn with_room(step: &Step, facts: &Facts) -> Vec<Step> {
-    // A route that leads elsewhere is put right in one message: at no time is there none.
-    if let Step::Add(Object::Route(side, route)) = step
-        && facts.namespace(*side).routes.iter().any(|there| there.collides(route))
-    {
-        return vec![Step::Set(Setting::Route(*side, route.clone()))];
-    }
-    let in_the_way = match step {
-        Step::Add(Object::Element(held)) => {
-            let there = facts.elements.get(&(held.element.set, held.element.key.clone()));
-            there
-                .map(|there| Element { value: there.value.clone(), ..held.element.clone() })
-                .map(|element| Step::Del(Object::Element(Held { element, ..held.clone() })))
-        }
-        _ => None,
-    };
-    in_the_way.into_iter().chain([step.clone()]).collect()
 }

@@ -3,6 +3,7 @@
 
 use super::facts::{Facts, PortHolder};
 use super::record::Record;
+use super::room::with_room;
 use super::ruleset::Field;
 use super::step::{Held, LinkAddress, Object, Port, Readiness, Route, Setting, Shared, Side, Stale, Step, Veth};
 use super::{Plan, attach, outcome, undo};
@@ -201,14 +202,11 @@ impl Changing<'_> {
     /// Does what is missing of a step.
     fn bring_about(&mut self, step: &Step) {
         match step {
-            Step::Add(Object::Route(side, route)) => self.bring_route(*side, route),
-            Step::Add(Object::Element(held)) if !self.facts.holds(step) => {
-                let there = self.facts.elements.get(&(held.element.set, held.element.key.clone()));
-                if let Some(value) = there.map(|there| there.value.clone()) {
-                    let element = super::Element { value, ..held.element.clone() };
-                    self.push(Step::Del(Object::Element(Held { element, ..held.clone() })));
-                }
-                self.push(step.clone());
+            // With another source it is another route.
+            Step::Add(Object::Route(side, route))
+                if !self.facts.holds(&Step::Set(Setting::Route(*side, route.clone()))) =>
+            {
+                self.push_with_room(step);
             }
             Step::Await(readiness) => {
                 let added = |address: &&LinkAddress| {
@@ -228,18 +226,15 @@ impl Changing<'_> {
             }
             // What is remembered of others matters only where a port is new.
             Step::Forget(stale) if !self.steps.iter().any(|step| is_map_to(step, stale)) => {}
-            _ if !self.facts.holds(step) => self.push(step.clone()),
+            _ if !self.facts.holds(step) => self.push_with_room(step),
             _ => {}
         }
     }
 
-    fn bring_route(&mut self, side: Side, route: &Route) {
-        let set = Setting::Route(side, route.clone());
-        if self.facts.holds(&Step::Set(set.clone())) {
-            return;
+    fn push_with_room(&mut self, step: &Step) {
+        for step in with_room(step, &self.facts) {
+            self.push(step);
         }
-        let in_the_way = self.facts.namespace(side).routes.iter().any(|there| there.collides(route));
-        self.push(if in_the_way { Step::Set(set) } else { Step::Add(Object::Route(side, route.clone())) });
     }
 
     /// Takes away what is left of a step that is not wanted any more.

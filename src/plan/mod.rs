@@ -25,6 +25,7 @@ mod forwarding;
 mod guest;
 mod outcome;
 mod record;
+mod room;
 mod routed;
 mod ruleset;
 mod shell;
@@ -46,6 +47,7 @@ pub use forwarding::{DEFAULT_ACCEPT_RA, FORWARDING};
 pub use guest::guest;
 pub use outcome::outcome;
 pub use record::{Delegation, NetnsIdentity, Phase, Record};
+pub use room::with_room;
 pub use routed::holder_name;
 pub use ruleset::{
     Chain, Constant, Element, Field, GuardedLink, Hook, Key, Kind, Leads, NetworkChain, NetworkRules, Part, Rule,
