@@ -149,15 +149,15 @@ pub(super) fn ip(command: &Ip, out: &mut impl Write) -> Result<()> {
                     AddressRoute::As(RoutedNetwork { dst: network.unwrap_or(single(net.addr())), via: *via })
                 }
             };
-            which.edit(&|_| vec![Edit::AddAddress(net, route.clone())])
+            which.edit(&[Edit::AddAddress(net, route)])
         }
         Ip::Del { which, address, keep_route } => {
-            let del = |address| Edit::DelAddress { address, keep_route: *keep_route };
+            let keep_route = *keep_route;
             if address == "all" {
-                return which.edit(&|wanted| wanted.addresses.iter().map(|there| del(there.net.addr())).collect());
+                return which.edit(&[Edit::DelAddresses { keep_route }]);
             }
-            let net = parse_address(address).coded(Code::InvalidConfig, || "address")?;
-            which.edit(&|_| vec![del(net.addr())])
+            let address = parse_address(address).coded(Code::InvalidConfig, || "address")?.addr();
+            which.edit(&[Edit::DelAddress { address, keep_route }])
         }
         Ip::Ls { which, output } => {
             let wanted = which.wanted()?;
@@ -173,11 +173,11 @@ pub(super) fn route(command: &Route, out: &mut impl Write) -> Result<()> {
     match command {
         Route::Add { which, network, via } => {
             let dst = parse_network(network).coded(Code::InvalidConfig, || "network")?;
-            which.edit(&|_| vec![Edit::AddRoute(RoutedNetwork { dst, via: *via })])
+            which.edit(&[Edit::AddRoute(RoutedNetwork { dst, via: *via })])
         }
         Route::Del { which, network } => {
             let dst = parse_network(network).coded(Code::InvalidConfig, || "network")?;
-            which.edit(&|_| vec![Edit::DelRoute(dst)])
+            which.edit(&[Edit::DelRoute(dst)])
         }
         Route::Ls { which, output } => {
             let wanted = which.wanted()?;
@@ -214,7 +214,7 @@ pub(super) fn set(arguments: &Set) -> Result<()> {
     if edits.is_empty() {
         return Err(Error::new(Code::InvalidConfig, "no setting is given").hint("springline set --help lists them"));
     }
-    arguments.which.edit(&|_| edits.clone())
+    arguments.which.edit(&edits)
 }
 
 impl Which {
@@ -240,16 +240,15 @@ impl Which {
         Err(error.context(format!("no attachment {} {}", self.container, self.ifname)))
     }
 
-    fn edit(&self, edits: &dyn Fn(&Attachment) -> Vec<Edit>) -> Result<()> {
+    fn edit(&self, edits: &[Edit]) -> Result<()> {
         let engine = Engine::open(Store::open()?)?;
         let key = self.key(&engine)?;
-        let edits = edits(&engine.wanted(&key)?.0);
-        engine.edit(&key, &edits).map(drop)
+        engine.edit(&key, edits).map(drop)
     }
 
     fn wanted(&self) -> Result<Box<Attachment>> {
         let engine = Engine::open(Store::open()?)?;
-        Ok(engine.wanted(&self.key(&engine)?)?.0)
+        engine.wanted(&self.key(&engine)?)
     }
 }
 

@@ -9,18 +9,13 @@ use crate::model::{Attachment, AttachmentKey, Outcome};
 use crate::plan::{self, Facts, Record, Step};
 
 impl Engine {
-    /// What is wanted for an attachment by its record, and the record itself.
-    pub fn wanted(&self, key: &AttachmentKey) -> Result<(Box<Attachment>, Record)> {
+    /// What is wanted for an attachment by its record.
+    pub fn wanted(&self, key: &AttachmentKey) -> Result<Box<Attachment>> {
         let record = self.store.record(key)?.ok_or_else(|| {
             Error::new(Code::UnknownContainer, "there is no record of it")
                 .context(format!("attachment {key} is not known"))
         })?;
-        let wanted = record.wanted.clone().ok_or_else(|| {
-            Error::new(Code::Drift, "its record does not say what was asked for")
-                .context(format!("attachment {key} cannot be changed"))
-                .hint("attach it anew: then its record has what this takes")
-        })?;
-        Ok((wanted, record))
+        wanted_by(&record)
     }
 
     /// Changes an attachment to what `edit` makes of what is wanted for it. The steps that it took; none if it is like
@@ -28,7 +23,7 @@ impl Engine {
     pub fn change(&self, key: &AttachmentKey, edit: impl FnOnce(&mut Attachment) -> Result<()>) -> Result<Vec<Step>> {
         let _key_lock = self.store.lock_attachment(key)?;
         let (before, container) = self.recorded(key)?;
-        let mut wanted = self.wanted(key)?.0;
+        let mut wanted = wanted_by(&before)?;
         let mut run = Run::new(self, key, Some(&container));
         run.lock()?;
         edit(&mut wanted)?;
@@ -93,4 +88,12 @@ impl Engine {
         facts.absorb(there);
         Ok(facts)
     }
+}
+
+fn wanted_by(record: &Record) -> Result<Box<Attachment>> {
+    record.wanted.clone().ok_or_else(|| {
+        Error::new(Code::Drift, "its record does not say what was asked for")
+            .context(format!("attachment {} cannot be changed", record.key))
+            .hint("attach it anew: then its record has what this takes")
+    })
 }

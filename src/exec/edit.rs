@@ -24,6 +24,11 @@ pub enum Edit {
         /// Whether its route stays.
         keep_route: bool,
     },
+    /// All addresses less; with `keep_route` the host goes on routing them to the container.
+    DelAddresses {
+        /// Whether their routes stay.
+        keep_route: bool,
+    },
     /// Another network that the host routes to the container.
     AddRoute(RoutedNetwork),
     /// A network less; addresses inside keep routes of their own.
@@ -66,6 +71,10 @@ impl Engine {
         match edit {
             Edit::AddAddress(net, route) => self.add_address(*net, route, wanted),
             Edit::DelAddress { address, keep_route } => del_address(*address, *keep_route, wanted),
+            Edit::DelAddresses { keep_route } => {
+                let all: Vec<IpAddr> = wanted.addresses.iter().map(|there| there.net.addr()).collect();
+                all.into_iter().try_for_each(|address| del_address(address, *keep_route, wanted))
+            }
             Edit::AddRoute(route) => add_route(*route, wanted),
             Edit::DelRoute(dst) => del_route(*dst, wanted),
             Edit::Received(rate) => {
