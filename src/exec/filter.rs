@@ -1,4 +1,4 @@
-//! nf_tables and connection tracking: facts, transactions, and ports that somebody has.
+//! nf_tables and connection tracking: facts and transactions.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -8,10 +8,10 @@ use super::{Engine, refused};
 use crate::error::{Code, Coded, Result};
 use crate::kernel::nft::{ChainView, Change, ElementView, Failure, Nft};
 use crate::kernel::{self, Conntrack, KernelError};
-use crate::model::{Attachment, AttachmentKey, Family, IfName, Mode, PortMap};
+use crate::model::{Attachment, AttachmentKey, Family, IfName, Mode};
 use crate::plan::{
-    self, Element, ElementFact, Facts, Field, Held, Object, Part, PortClaim, PortHolder, Record, RouteKind, Set,
-    Shared, Sibling, Stale, Step, Table, VERSION, Value,
+    self, Element, ElementFact, Facts, Field, Held, Object, Part, Record, RouteKind, Set, Shared, Sibling, Stale, Step,
+    Table, VERSION,
 };
 
 /// What to do about a kernel without nf_tables.
@@ -166,52 +166,6 @@ impl Engine {
         Ok(())
     }
 
-    /// Who has the ports that are wanted: other attachments, by the elements that are there; processes, by the sockets.
-    fn port_claims(&self, attachment: &Attachment, facts: &Facts) -> Result<Vec<PortClaim>> {
-        let mut listeners = Vec::new();
-        let callers = if attachment.ports_are_held { kernel::callers() } else { Vec::new() };
-        let families: Vec<Family> =
-            Family::BOTH.into_iter().filter(|family| attachment.port_target(*family).is_some()).collect();
-        // A port on all addresses is taken too if somebody has it on one of them.
-        let mut rivals: Vec<(Element, Option<String>)> = facts
-            .elements
-            .iter()
-            .map(|((set, key), there)| {
-                (Element { set: *set, key: key.clone(), value: there.value.clone() }, there.owner.clone())
-            })
-            .collect();
-        for family in &families {
-            let maps: Vec<&PortMap> = attachment.ports.iter().filter(|map| map.is_of(*family)).collect();
-            let [any, one] = sets_of(*family);
-            if maps.iter().any(|map| map.is_on_all_addresses()) {
-                rivals.extend(self.elements_of(one)?);
-            }
-            let on_one = maps.iter().filter(|map| !map.is_on_all_addresses());
-            let everywhere: Vec<Element> = on_one
-                .map(|map| Element::of(any, [Field::Protocol(map.protocol), Field::Port(map.host_port)]))
-                .collect();
-            if !everywhere.is_empty() {
-                let views = self.look_up_elements(&everywhere)?;
-                rivals.extend(everywhere.into_iter().zip(views).filter_map(|(element, view)| {
-                    let view = view?;
-                    Some((Element { value: view.value, ..element }, view.comment))
-                }));
-            }
-            let listening = maps.iter().filter_map(|map| {
-                let process = kernel::listener(map, *family, attachment.key.container.as_str(), &callers)?;
-                Some(PortClaim { map: **map, holder: PortHolder::Process(process) })
-            });
-            listeners.extend(listening);
-        }
-        let of_others = rivals.into_iter().filter_map(|(element, owner)| {
-            let map = map_of(&element)?;
-            Some(PortClaim { map, holder: PortHolder::Element(element, owner) })
-        });
-        // Attachments first: their names say more than those of processes that keep ports for them.
-        let is_wanted = |claim: &PortClaim| attachment.ports.iter().any(|map| map.overlaps(&claim.map));
-        Ok(of_others.filter(is_wanted).chain(listeners).collect())
-    }
-
     /// All elements of an attachment, found by their comments. For when its record is lost: it looks at everybody's.
     pub(super) fn elements_of_owner(&self, key: &AttachmentKey) -> Result<Vec<Element>> {
         let comment = key.comment();
@@ -239,42 +193,13 @@ impl Engine {
         Ok(views.iter().flatten().any(|view| view.comment.as_ref() == Some(&key.comment())))
     }
 
-    fn look_up_elements(&self, elements: &[Element]) -> Result<Vec<Option<ElementView>>> {
+    pub(super) fn look_up_elements(&self, elements: &[Element]) -> Result<Vec<Option<ElementView>>> {
         let found = self.nft()?.look_up(&[], &elements.iter().collect::<Vec<_>>());
         found.map(|(_, views)| views).map_err(|error| refused(&error, "look at nf_tables"))
     }
 
-    fn elements_of(&self, set: Set) -> Result<Vec<(Element, Option<String>)>> {
+    pub(super) fn elements_of(&self, set: Set) -> Result<Vec<(Element, Option<String>)>> {
         self.nft()?.elements_of(set).map_err(|error| refused(&error, "look at nf_tables"))
-    }
-
-    /// The attachments that have ports which `attachment` wants, and whose namespaces have ended without a DEL.
-    pub(super) fn reclaim_ports(&self, attachment: &Attachment, facts: &Facts) -> Result<usize> {
-        let mut freed = 0;
-        let owners: BTreeSet<&String> = facts
-            .port_claims
-            .iter()
-            .filter_map(|claim| match &claim.holder {
-                PortHolder::Element(_, owner) => owner.as_ref(),
-                PortHolder::Process(_) => None,
-            })
-            .filter(|owner| **owner != attachment.key.comment())
-            .collect();
-        for owner in owners {
-            let Some(key) = AttachmentKey::parse(owner) else { continue };
-            let Some(_lock) = self.store.try_lock_attachment(&key)? else { continue };
-            let take_away = || {
-                let theirs = facts.port_claims.iter().filter_map(|claim| match &claim.holder {
-                    PortHolder::Element(element, Some(there)) if there == owner => Some(element.clone()),
-                    _ => None,
-                });
-                let changes: Vec<Change> = theirs.map(Change::DeleteElement).collect();
-                let taken = self.nft()?.transact(&changes);
-                taken.map_err(|failure| refused(&failure.error, "take over ports of a lost attachment"))
-            };
-            freed += usize::from(self.reclaim_if_dead(&key, take_away)?);
-        }
-        Ok(freed)
     }
 
     /// Removes the tables that have no elements any more. For when the last attachment is gone.
@@ -331,31 +256,6 @@ fn with_first_chains(parts: &[Part]) -> Vec<(Part, plan::Chain)> {
 /// Whether a part is of this version and nobody has flushed its first chain.
 fn is_whole(view: &ChainView, chain: &plan::Chain) -> bool {
     view.comment.as_deref() == Some(VERSION) && view.uses as usize >= chain.rules.len()
-}
-
-/// The maps of ports: on all addresses, on one of them.
-fn sets_of(family: Family) -> [Set; 2] {
-    match family {
-        Family::V4 => [Set::Ports4, Set::AddressPorts4],
-        Family::V6 => [Set::Ports6, Set::AddressPorts6],
-    }
-}
-
-/// The port map that an element stands for.
-fn map_of(element: &Element) -> Option<PortMap> {
-    let any = |family: Family| family.default_route().addr();
-    let (host, ports) = match (element.set, element.key.as_slice()) {
-        (Set::Ports4, ports) => (any(Family::V4), ports),
-        (Set::Ports6, ports) => (any(Family::V6), ports),
-        (Set::AddressPorts4 | Set::AddressPorts6, [Field::Address(host), ports @ ..]) => (*host, ports),
-        _ => return None,
-    };
-    let [Field::Protocol(protocol), Field::Port(host_port)] = ports else { return None };
-    let container_port = match element.value {
-        Some(Value::To(_, port)) => port,
-        _ => 0,
-    };
-    Some(PortMap { host: Some(host), protocol: *protocol, host_port: *host_port, container_port })
 }
 
 /// Steps in nf_tables as changes of one transaction.

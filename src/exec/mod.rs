@@ -6,7 +6,9 @@
 
 mod attach;
 mod change;
+mod channel;
 mod check;
+mod claims;
 mod detach;
 mod doctor;
 mod edit;

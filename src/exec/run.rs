@@ -5,6 +5,7 @@
 
 use std::io;
 
+use super::channel::{Channel, batch_length, channel, created_link};
 use super::{Container, Engine, refused};
 use crate::error::{Code, Coded, Error, Result};
 use crate::ipam::Delegate;
@@ -29,18 +30,6 @@ pub(super) struct Run<'a> {
     lock: Option<Lock>,
     /// The caller holds the state lock, for the whole run.
     caller_has_lock: bool,
-}
-
-/// How a step is done.
-enum Channel {
-    /// One message among others.
-    Netlink(Side),
-    /// One change among others of a transaction in nf_tables.
-    Transaction,
-    /// By itself, under the lock.
-    Alone,
-    /// By itself, without the lock: it may take long, and changes nothing that others look at.
-    Slow,
 }
 
 impl<'a> Run<'a> {
@@ -336,49 +325,6 @@ impl<'a> Run<'a> {
 
     fn delegate(&self) -> Result<&Delegate> {
         self.delegate.as_ref().ok_or_else(|| Error::new(Code::Internal, "no IPAM plugin to delegate to"))
-    }
-}
-
-fn channel(step: &Step) -> Channel {
-    match step {
-        Step::Add(Object::Veth(_) | Object::Bridge(_) | Object::Ifb(_) | Object::Loopback(..))
-        | Step::Del(Object::Loopback(Family::V6, _))
-        | Step::Set(Setting::Port(_) | Setting::Alias { .. }) => Channel::Netlink(Side::Host),
-        Step::Add(Object::Address(side, _) | Object::Route(side, _))
-        | Step::Del(Object::Address(side, _) | Object::Route(side, _))
-        | Step::Set(
-            Setting::Route(side, _)
-            | Setting::Mtu { side, .. }
-            | Setting::State { side, .. }
-            | Setting::AddressGeneration { side, .. }
-            | Setting::StrictArp { side, .. }
-            | Setting::Flags { side, .. },
-        ) => Channel::Netlink(*side),
-        Step::Add(Object::Part(_) | Object::Chain(_) | Object::Element(_))
-        | Step::Del(Object::Chain(_) | Object::Element(_)) => Channel::Transaction,
-        Step::Add(Object::Delegation(_))
-        | Step::Del(Object::Delegation(_))
-        | Step::Await(_)
-        | Step::Announce(..)
-        | Step::Forget(_) => Channel::Slow,
-        Step::Add(_) | Step::Del(_) | Step::Set(Setting::Sysctl(_)) => Channel::Alone,
-    }
-}
-
-/// How many steps go into one datagram. A new link ends it: what follows needs its index.
-fn batch_length(steps: &[Step], side: Side) -> usize {
-    let same = |step: &&Step| matches!(channel(step), Channel::Netlink(other) if other == side);
-    let run = steps.iter().take_while(same).count();
-    steps[..run].iter().position(|step| created_link(step).is_some()).map_or(run, |at| at + 1)
-}
-
-/// The name of the link that a step creates by one message among others.
-fn created_link(step: &Step) -> Option<&IfName> {
-    match step {
-        Step::Add(Object::Veth(veth)) => Some(&veth.host),
-        Step::Add(Object::Bridge(bridge)) => Some(&bridge.name),
-        Step::Add(Object::Ifb(ifb)) => Some(&ifb.name),
-        _ => None,
     }
 }
 

@@ -2,7 +2,8 @@
 
 use ipnet::IpNet;
 
-use super::facts::{ElementFact, Facts, Link, LinkKind, Namespace, Users};
+use super::facts::{ElementFact, Facts, Namespace, Users};
+use super::link::{Link, LinkKind};
 use super::ruleset::NetworkChain;
 use super::step::{Held, LinkAddress, Object, Setting, Step};
 use crate::model::{AttachmentKey, IfName, LINK_GROUP};

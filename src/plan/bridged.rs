@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 
 use super::builder::Builder;
-use super::facts::LinkKind;
+use super::link::LinkKind;
 use super::routed::{link_local, with_length_of};
 use super::step::{BridgeLink, LinkAddress, Object, Port, Setting, Shared, Side, Sysctl, Veth};
 use super::{filter, forwarding};

@@ -1,8 +1,9 @@
 //! The container's side, in both modes.
 
 use super::builder::Builder;
+use super::route::Route;
 use super::routed::{self, CONTAINER_V6, link_local, with_length_of};
-use super::step::{LinkAddress, Object, Route, Setting, Side, Step, Sysctl};
+use super::step::{LinkAddress, Object, Setting, Side, Step, Sysctl};
 use crate::error::{Code, Error, Result};
 use crate::model::{
     Addressing, Attachment, ContainerRoute, DefaultRoute, Family, Gateway, IfName, Mode, Network, single,

@@ -2,7 +2,8 @@
 //! kernel agree, whatever the gateway scheme, for both follow from the same steps.
 
 use super::record::Record;
-use super::step::{Object, Route, Side, Step, Veth};
+use super::route::Route;
+use super::step::{Object, Side, Step, Veth};
 use crate::model::{
     Dns, DomainName, Guest, GuestAddressing, GuestDns, GuestIfName, GuestInterface, GuestRoute, IfName, UnfitForFiles,
 };

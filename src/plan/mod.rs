@@ -23,9 +23,11 @@ mod facts;
 mod filter;
 mod forwarding;
 mod guest;
+mod link;
 mod outcome;
 mod record;
 mod room;
+mod route;
 mod routed;
 mod ruleset;
 mod shell;
@@ -39,15 +41,16 @@ pub use check::{Difference, drift};
 pub use conflict::{routed_prefixes, wanted_prefixes};
 pub use container::asked_sysctls;
 pub use facts::{
-    ElementFact, Facts, FibMatch, Link, LinkKind, Namespace, PortClaim, PortHolder, RouteKind, Sibling, Users,
-    localnet_key,
+    ElementFact, Facts, FibMatch, Namespace, PortClaim, PortHolder, RouteKind, Sibling, Users, localnet_key,
 };
 pub use filter::{BRIDGE_NETFILTER, Wanted, wanted as wanted_filter};
 pub use forwarding::{DEFAULT_ACCEPT_RA, FORWARDING};
 pub use guest::guest;
+pub use link::{Link, LinkKind};
 pub use outcome::outcome;
 pub use record::{Delegation, NetnsIdentity, Phase, Record};
 pub use room::with_room;
+pub use route::Route;
 pub use routed::holder_name;
 pub use ruleset::{
     Chain, Constant, Element, Field, GuardedLink, Hook, Key, Kind, Leads, NetworkChain, NetworkRules, Part, Rule,
@@ -55,8 +58,8 @@ pub use ruleset::{
 };
 pub use shell::Script;
 pub use step::{
-    BridgeLink, Held, Holder, Ifb, LinkAddress, Object, Port, Readiness, Route, Setting, Shared, Side, Stale, Step,
-    Sysctl, Veth, owner_of_alias,
+    BridgeLink, Held, Holder, Ifb, LinkAddress, Object, Port, Readiness, Setting, Shared, Side, Stale, Step, Sysctl,
+    Veth, owner_of_alias,
 };
 pub use undo::{detach, undo};
 

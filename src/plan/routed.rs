@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv6Net};
 
 use super::builder::Builder;
-use super::step::{Holder, LinkAddress, Object, Route, Setting, Shared, Side, Sysctl, Veth};
+use super::route::Route;
+use super::step::{Holder, LinkAddress, Object, Setting, Shared, Side, Sysctl, Veth};
 use super::{filter, forwarding};
 use crate::error::{Code, Error, Result};
 use crate::model::{Addressing, Attachment, Family, Gateway, IfName, Mtu, single};

@@ -10,8 +10,9 @@ use std::fmt;
 
 use ipnet::IpNet;
 
+use super::route::Route;
 use super::ruleset::{IF_WHOLE, VERSION, is_recent};
-use super::step::{BridgeLink, Held, Holder, Ifb, LinkAddress, Object, Route, Setting, Side, Step, Sysctl, Veth};
+use super::step::{BridgeLink, Held, Holder, Ifb, LinkAddress, Object, Setting, Side, Step, Sysctl, Veth};
 use super::{Plan, localnet_key};
 use crate::model::{AttachmentKey, Family, LINK_GROUP, Rate};
 

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use super::route::Route;
 use super::ruleset::{NetworkChain, TABLE};
 use super::step::{
-    BridgeLink, Held, Holder, Ifb, LinkAddress, Object, Readiness, Route, Setting, Shared, Side, Stale, Step, Veth,
+    BridgeLink, Held, Holder, Ifb, LinkAddress, Object, Readiness, Setting, Shared, Side, Stale, Step, Veth,
 };
 use crate::model::{Family, LINK_GROUP};
 

@@ -12,13 +12,15 @@ mod list;
 mod network;
 pub mod request;
 pub mod result;
+mod runtime;
 pub(crate) mod unknown;
 pub mod version;
 
 pub use args::Args;
 pub use base::Base;
-pub use config::{Config, RuntimeConfig};
+pub use config::Config;
 pub use list::NetworkFile;
 pub use result::ResultDocument;
+pub use runtime::RuntimeConfig;
 pub(super) use unknown::nearest;
 pub use version::Version;

@@ -5,11 +5,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use serde_json::Value;
 
 use super::config::{
-    BridgeKey, Config, DnsKey, ForwardingKey, GatewayObject, ModeKey, MtuKey, OneOrMore, RoutedNetworkKey,
-    RuntimeConfig, SchemeKey,
+    BridgeKey, Config, DnsKey, ForwardingKey, GatewayObject, ModeKey, MtuKey, OneOrMore, RoutedNetworkKey, SchemeKey,
 };
 use super::filter::{IsolationKey, MasqueradeKey};
 use super::ipam::{IpamKey, invalid};
+use super::runtime::RuntimeConfig;
 use super::unknown;
 use crate::error::{Code, Error, Result};
 use crate::model::{

@@ -6,10 +6,11 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::config::{Config, DnsKey, RuntimeConfig};
+use super::config::{Config, DnsKey};
 use super::forgiving;
 use super::ipam::ContainerRouteKey;
 use super::result::{Interface, Ip, ResultDocument};
+use super::runtime::RuntimeConfig;
 use super::{Args, Version};
 use crate::error::{Code, Coded, Error, Result};
 use crate::model::{
