@@ -1,4 +1,4 @@
-//! `springline ip`, `route` and `set`: an attachment changed while it is in use.
+//! `springline ip`, `route`, `set` and `rename`: an attachment changed while it is in use.
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use super::{say, table};
 use crate::error::{Code, Coded, Error, Result};
 use crate::exec::{AddressRoute, Edit, Engine};
 use crate::model::{
-    Addressing, Attachment, AttachmentKey, Family, Isolation, Mtu, PortMap, Rate, RoutedNetwork, parse_address,
+    Addressing, Attachment, AttachmentKey, Family, IfName, Isolation, Mtu, PortMap, Rate, RoutedNetwork, parse_address,
     parse_network, single,
 };
 use crate::store::Store;
@@ -22,7 +22,7 @@ use crate::store::Store;
 pub(super) struct Which {
     /// The container's id, or NETWORK/ID
     container: String,
-    /// The interface's name inside
+    /// The interface's name inside; or, if none is called so now, the one by which it was attached
     ifname: String,
 }
 
@@ -121,6 +121,21 @@ pub(super) struct Set {
     no_port: Vec<String>,
 }
 
+/// Another name.
+#[derive(Debug, Args)]
+pub(super) struct Rename {
+    #[command(flatten)]
+    which: Which,
+    /// The new name
+    new_name: String,
+    /// Where the kernel does not rename a link that is up (before Linux 6.2), take it down for that, and up again
+    ///
+    /// What is sent meanwhile is lost. Addresses and routes are put back, but for what the container itself has put there
+    /// and cannot be told again: IPv6 addresses with lifetimes, routes with several next hops.
+    #[arg(long)]
+    interrupt: bool,
+}
+
 /// A limit, or none.
 #[derive(Debug, Clone)]
 struct Limit(Option<Rate>);
@@ -217,6 +232,11 @@ pub(super) fn set(arguments: &Set) -> Result<()> {
     arguments.which.edit(&edits)
 }
 
+pub(super) fn rename(arguments: &Rename) -> Result<()> {
+    let name = IfName::parse(&arguments.new_name).coded(Code::InvalidConfig, || "the new name")?;
+    arguments.which.edit(&[Edit::Rename { name, interrupt: arguments.interrupt }])
+}
+
 impl Which {
     /// The one attachment that is meant.
     fn key(&self, engine: &Engine) -> Result<AttachmentKey> {
@@ -224,18 +244,34 @@ impl Which {
             Some((network, id)) => (Some(network), id),
             None => (None, self.container.as_str()),
         };
-        let all = engine.store.attachments()?;
-        let own = || all.iter().filter(|key| key.container.as_str() == id);
-        let meant = own().filter(|key| {
-            key.ifname.as_str() == self.ifname && network.is_none_or(|network| network == key.network.as_str())
-        });
-        let names = |keys: &[&AttachmentKey]| keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let error = match meant.collect::<Vec<_>>().as_slice() {
-            [key] => return Ok((*key).clone()),
+        let mut own = Vec::new();
+        for key in engine.store.attachments()?.into_iter().filter(|key| key.container.as_str() == id) {
+            let record = engine.store.record(&key).ok().flatten();
+            let ifname = record.map_or_else(|| key.ifname.clone(), |record| record.ifname().clone());
+            own.push((key, ifname));
+        }
+        let meant = |is_called: fn(&(AttachmentKey, IfName)) -> &IfName| -> Vec<&(AttachmentKey, IfName)> {
+            let is_meant =
+                |(key, _): &&(AttachmentKey, IfName)| network.is_none_or(|name| name == key.network.as_str());
+            own.iter().filter(is_meant).filter(|one| is_called(one).as_str() == self.ifname).collect()
+        };
+        let mut meant_by_name = meant(|(_, ifname)| ifname);
+        if meant_by_name.is_empty() {
+            meant_by_name = meant(|(key, _)| &key.ifname);
+        }
+        let shown = |(key, ifname): &(AttachmentKey, IfName)| {
+            if key.ifname == *ifname { key.to_string() } else { format!("{key}, which is called {ifname} now") }
+        };
+        let error = match meant_by_name.as_slice() {
+            [(key, _)] => return Ok(key.clone()),
             [] => {
-                Error::new(Code::UnknownContainer, format!("of {id} there are [{}]", names(&own().collect::<Vec<_>>())))
+                let there = own.iter().map(shown).collect::<Vec<_>>().join(", ");
+                Error::new(Code::UnknownContainer, format!("of {id} there are [{there}]"))
             }
-            several => Error::new(Code::InvalidConfig, format!("there are {}", names(several))).hint("say NETWORK/ID"),
+            several => {
+                let there = several.iter().map(|one| shown(one)).collect::<Vec<_>>().join(", ");
+                Error::new(Code::InvalidConfig, format!("there are {there}")).hint("say NETWORK/ID")
+            }
         };
         Err(error.context(format!("no attachment {} {}", self.container, self.ifname)))
     }

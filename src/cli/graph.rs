@@ -229,7 +229,7 @@ fn interface(host: &Host, entry: &Entry) -> Interface {
     };
     let mut drawn = Interface {
         container: entry.key.container.to_string(),
-        name: entry.key.ifname.to_string(),
+        name: entry.ifname().to_string(),
         host: host.end(&entry.host(), &host.carrier(entry)),
         ports: entry.ports(),
         limits: entry.limits(),
@@ -255,7 +255,7 @@ fn look_inside(record: &Record, drawn: &mut Interface) -> Option<()> {
     if endpoint.socket.cookie() != record.netns.cookie {
         return None;
     }
-    let name = &record.key.ifname;
+    let name = record.ifname();
     let (links, _) = endpoint.look_up(std::slice::from_ref(name), &[]).ok()?;
     let Some(link) = links.into_iter().flatten().next() else { return Some(()) }; // that it is gone is known by now
     let addresses = endpoint.addresses(name, link.index).ok()?;

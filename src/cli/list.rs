@@ -13,7 +13,7 @@ use crate::error::{Code, Coded, Error, Result};
 use crate::exec::Engine;
 use crate::graph::State;
 use crate::kernel::Counters;
-use crate::model::{AttachmentKey, Rate};
+use crate::model::{AttachmentKey, IfName, Rate};
 use crate::plan::{Record, Step};
 use crate::store::Store;
 
@@ -145,6 +145,17 @@ impl Entry {
         self.record.as_ref().and_then(Record::host_link).map(ToString::to_string).unwrap_or_default()
     }
 
+    /// The interface's name inside.
+    pub(super) fn ifname(&self) -> &IfName {
+        self.record.as_ref().map_or(&self.key.ifname, Record::ifname)
+    }
+
+    /// The same, beside the name by which it was attached if that is another.
+    fn named(&self) -> String {
+        let (is, was) = (self.ifname(), &self.key.ifname);
+        if is == was { is.to_string() } else { format!("{is} ({was})") }
+    }
+
     pub(super) fn maker(&self) -> &'static str {
         self.record.as_ref().map_or("", |record| record.maker.face.as_str())
     }
@@ -153,7 +164,7 @@ impl Entry {
         vec![
             self.key.network.to_string(),
             table::shortened(self.key.container.as_str(), 20),
-            self.key.ifname.to_string(),
+            self.named(),
             self.host(),
             self.addresses().join(" "),
             self.ports().join(" "),
@@ -179,6 +190,7 @@ impl Entry {
                 "made by",
                 format!("{maker}{}", self.age().map(|seconds| format!(", {} ago", age(seconds))).unwrap_or_default()),
             ),
+            ("interface", self.named()),
             ("netns", record.map(|record| record.netns.path.clone()).unwrap_or_default()),
             ("host link", self.host()),
             ("addresses", self.addresses().join(", ")),
@@ -201,7 +213,7 @@ impl Entry {
         let [received, sent] = self.rates().map(|rate| rate.map(|rate| rate.bits));
         let mut value = json!({
             "attachment": self.key.to_string(),
-            "network": self.key.network, "container": self.key.container, "interface": self.key.ifname,
+            "network": self.key.network, "container": self.key.container, "interface": self.ifname(),
             "hostLink": self.host(), "addresses": self.addresses(), "networks": self.routes(), "ports": self.ports(),
             "rates": {"received": received, "sent": sent},
             "age": self.age(), "state": self.state.state().word(),

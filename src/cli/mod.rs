@@ -76,6 +76,11 @@ enum Command {
     Route(change::Route),
     /// Rates, MTU, isolation and ports of an attachment that is in use
     Set(change::Set),
+    /// Give the interface of an attachment that is in use another name, inside its container
+    ///
+    /// Addresses, routes and sysctls stay with it, and from Linux 6.2 on no packet is lost. Whoever has attached it goes on
+    /// asking for it by the old name, which remains part of the attachment's: NETWORK/ID/IFNAME.
+    Rename(change::Rename),
     /// Named network namespaces: make, remove, list, run a command in one
     #[command(subcommand)]
     Netns(netns::Command),
@@ -132,6 +137,7 @@ pub fn main() -> ExitCode {
         Command::Ip(command) => change::ip(&command, &mut out),
         Command::Route(command) => change::route(&command, &mut out),
         Command::Set(arguments) => change::set(&arguments),
+        Command::Rename(arguments) => change::rename(&arguments),
         Command::Netns(command) => netns::run(&command, &mut out),
         Command::Demo => demo::run(&mut out),
         Command::Check(arguments) => check::run(&arguments, &mut out),

@@ -164,11 +164,12 @@ impl Adding<'_> {
     /// Removes a forgotten pair, unless it ends in this very container: then it is alive.
     fn clear_forgotten(&mut self, facts: &Facts) -> Result<()> {
         let key = self.attachment.key.clone();
-        if facts.container.links.contains_key(&key.ifname) {
-            let what = format!(
-                "{} is in {} already, but its record is lost; call DEL first",
-                key.ifname, self.attachment.netns
-            );
+        let inside = self.engine.other_end(&self.attachment.host_link, self.container);
+        let inside = inside.map_err(|error| super::refused(&error, "look at the pair"))?;
+        let namesake = || facts.container.links.contains_key(&key.ifname).then(|| key.ifname.clone());
+        if let Some(ifname) = inside.or_else(namesake) {
+            let netns = &self.attachment.netns;
+            let what = format!("{ifname} is in {netns} already, but its record is lost; call DEL first");
             return Err(Error::new(Code::InvalidEnvironment, what).context(format!("attachment {key} exists already")));
         }
         let today = Today { links: vec![self.attachment.host_link.clone()], ..Today::default() };

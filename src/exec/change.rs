@@ -3,10 +3,12 @@
 use ipnet::IpNet;
 
 use super::run::Run;
-use super::{Container, Engine};
+use super::{Container, Engine, refused};
 use crate::error::{Code, Error, Result};
-use crate::model::{Attachment, AttachmentKey, Outcome};
-use crate::plan::{self, Facts, Record, Step};
+use crate::kernel::{KernelError, LOCAL_TABLE};
+use crate::model::{Attachment, AttachmentKey, Family, IfName, Outcome};
+use crate::plan::{self, Facts, Record, Renames, RouteKind, Step};
+use crate::store::Lock;
 
 impl Engine {
     /// What is wanted for an attachment by its record.
@@ -19,25 +21,55 @@ impl Engine {
     }
 
     /// Changes an attachment to what `edit` makes of what is wanted for it. The steps that it took; none if it is like
-    /// that already.
-    pub fn change(&self, key: &AttachmentKey, edit: impl FnOnce(&mut Attachment) -> Result<()>) -> Result<Vec<Step>> {
+    /// that already. With `may_interrupt`, the link may go down for a change that the kernel refuses while it is up.
+    pub fn change(
+        &self,
+        key: &AttachmentKey,
+        edit: impl FnOnce(&mut Attachment) -> Result<()>,
+        may_interrupt: bool,
+    ) -> Result<Vec<Step>> {
         let _key_lock = self.store.lock_attachment(key)?;
         let (before, container) = self.recorded(key)?;
         let mut wanted = wanted_by(&before)?;
         let mut run = Run::new(self, key, Some(&container));
         run.lock()?;
         edit(&mut wanted)?;
-        let facts = self.facts_to_change(&before, &container, &wanted)?;
-        let change = plan::change(&before, &wanted, &facts)?;
-        if change.steps.is_empty() && before.wanted.as_ref() == Some(&wanted) {
+        let neighbours = self.neighbours(&before, wanted.ifname())?;
+        match self.change_once(&mut run, (&before, &wanted), &container, &neighbours, Renames::All) {
+            Err(_) if may_interrupt && run.was_busy => {
+                run.lock()?;
+                self.change_once(&mut run, (&before, &wanted), &container, &neighbours, Renames::Down)
+            }
+            done => done,
+        }
+    }
+
+    fn change_once(
+        &self,
+        run: &mut Run<'_>,
+        (before, wanted): (&Record, &Attachment),
+        container: &Container,
+        neighbours: &[Neighbour],
+        renames: Renames,
+    ) -> Result<Vec<Step>> {
+        let facts = self.facts_to_change(before, container, wanted, renames)?;
+        let change = plan::change(before, wanted, &facts)?;
+        if change.steps.is_empty() && before.wanted.as_deref() == Some(wanted) {
             return Ok(Vec::new());
         }
-        // Killed half way, all that there may be of both is in the record.
-        let old = before.steps.iter().filter(|step| !change.recorded.contains(step));
+        // Killed half way, all that there may be of both is in the record. Of two names, it is the new one: whatever is
+        // not done by then, a repair does.
+        let half_way = before.renamed(wanted.ifname());
+        let old = half_way.steps.iter().filter(|step| !change.recorded.contains(step));
         let both: Vec<Step> = change.recorded.iter().chain(old).cloned().collect();
-        self.store.write_record(&Record { steps: both, ..before.clone() })?;
-        if let Err(error) = run.run(&change.steps) {
-            return Err(self.change_back(run, &before, &facts, error));
+        self.store.write_record(&Record { steps: both, ..half_way.clone() })?;
+        let told = neighbours.iter().try_for_each(|there| self.store.write_record(&there.after));
+        let done = match told {
+            Ok(()) => run.run(&change.steps),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = done {
+            return Err(self.change_back(run, before, &facts, neighbours, error));
         }
         run.lock()?;
         let nets = |outcome: &Outcome| -> Vec<IpNet> { outcome.addresses.iter().map(|address| address.net).collect() };
@@ -47,7 +79,7 @@ impl Engine {
         withdrawn.retain(|net| !there.contains(net));
         let record = Record {
             steps: change.recorded,
-            wanted: Some(wanted),
+            wanted: Some(Box::new(wanted.clone())),
             withdrawn,
             outcome: Some(change.outcome),
             ..before.clone()
@@ -56,7 +88,14 @@ impl Engine {
         Ok(change.steps)
     }
 
-    fn change_back(&self, mut run: Run<'_>, record: &Record, before: &Facts, error: Error) -> Error {
+    fn change_back(
+        &self,
+        run: &mut Run<'_>,
+        record: &Record,
+        before: &Facts,
+        neighbours: &[Neighbour],
+        error: Error,
+    ) -> Error {
         let done = std::mem::take(&mut run.done);
         if let Err(why) = run.lock() {
             return error.hint(format!("the undo could not begin: {:#}", why.source));
@@ -69,7 +108,8 @@ impl Engine {
         let mut failures = run.run_all(&steps);
         failures.extend(run.lock().err());
         if failures.is_empty() {
-            failures.extend(self.store.write_record(record).err());
+            let records = neighbours.iter().map(|there| &there.before).chain([record]);
+            failures.extend(records.filter_map(|record| self.store.write_record(record).err()));
         }
         match failures.as_slice() {
             [] => error.hint("everything was undone"),
@@ -82,12 +122,81 @@ impl Engine {
     }
 
     /// What is there of the record, and what the change is about.
-    fn facts_to_change(&self, record: &Record, container: &Container, wanted: &Attachment) -> Result<Facts> {
+    fn facts_to_change(
+        &self,
+        record: &Record,
+        container: &Container,
+        wanted: &Attachment,
+        renames: Renames,
+    ) -> Result<Facts> {
         let there = self.facts_to_check(record, Some(container))?;
-        let mut facts = self.facts_to_attach(container, wanted)?;
+        // Its link is looked at under the name that it has.
+        let as_named = Attachment { renamed: there.peer.clone().or(wanted.renamed.clone()), ..wanted.clone() };
+        let mut facts = self.facts_to_attach(container, &as_named)?;
         facts.absorb(there);
+        facts.renames = renames;
+        if renames == Renames::Down {
+            observe_what_goes_with_up(&mut facts, container).map_err(|error| refused(&error, "look inside"))?;
+        }
         Ok(facts)
     }
+
+    /// The container's other attachments whose records name the interface that `record` is about and that is to be
+    /// called `name`; their locks are held.
+    fn neighbours(&self, record: &Record, name: &IfName) -> Result<Vec<Neighbour>> {
+        let mut neighbours = Vec::new();
+        if record.ifname() == name {
+            return Ok(neighbours);
+        }
+        for key in self.store.attachments_of_container(&record.key.container)? {
+            // An unreadable record is for its own DEL to settle.
+            let Ok(Some(before)) = self.store.record(&key) else { continue };
+            if key == record.key || before.netns.cookie != record.netns.cookie {
+                continue;
+            }
+            let after = before.naming_other(record.ifname(), name);
+            if after != before {
+                let lock = self.store.try_lock_attachment(&key)?;
+                let busy = || Error::new(Code::TryAgainLater, format!("attachment {key} is being worked on, too"));
+                neighbours.push(Neighbour { _lock: lock.ok_or_else(busy)?, before, after });
+            }
+        }
+        Ok(neighbours)
+    }
+}
+
+/// The record of another attachment of the same container, in which another name changes.
+struct Neighbour {
+    _lock: Lock,
+    before: Record,
+    after: Record,
+}
+
+/// What the container's link loses when it goes down and a check does not look at: routes of all tables, and whether IPv6
+/// addresses stay. Addresses with lifetimes are those who gave them to give again, and not known here.
+fn observe_what_goes_with_up(facts: &mut Facts, container: &Container) -> Result<(), KernelError> {
+    let endpoint = &container.endpoint;
+    let Some((name, index)) = facts.peer.clone().and_then(|name| Some((name.clone(), endpoint.index(&name)?))) else {
+        return Ok(());
+    };
+    for family in Family::BOTH {
+        let all = endpoint.fib(family, 0, Some(index))?; // table 0 is all of them
+        let lasting = all.iter().filter(|route| route.kind == RouteKind::Unicast && route.table != LOCAL_TABLE);
+        let known = &mut facts.container.routes;
+        for route in lasting.map(|route| route.to_route(&name)) {
+            if !known.contains(&route) {
+                known.push(route);
+            }
+        }
+    }
+    for passing in endpoint.passing_addresses(&name, index)? {
+        facts.container.addresses.remove(&passing);
+    }
+    for of in ["all", name.as_str()] {
+        let key = format!("ipv6/conf/{of}/keep_addr_on_down");
+        facts.container.sysctls.extend(endpoint.sysctls.read(&key).ok().map(|value| (key, value)));
+    }
+    Ok(())
 }
 
 fn wanted_by(record: &Record) -> Result<Box<Attachment>> {

@@ -31,6 +31,7 @@ pub(super) fn channel(step: &Step) -> Channel {
             | Setting::StrictArp { side, .. }
             | Setting::Flags { side, .. },
         ) => Channel::Netlink(*side),
+        Step::Set(Setting::Name { .. }) => Channel::Netlink(Side::Container),
         Step::Add(Object::Part(_) | Object::Chain(_) | Object::Element(_))
         | Step::Del(Object::Chain(_) | Object::Element(_)) => Channel::Transaction,
         Step::Add(Object::Delegation(_))
@@ -42,11 +43,13 @@ pub(super) fn channel(step: &Step) -> Channel {
     }
 }
 
-/// How many steps go into one datagram. A new link ends it: what follows needs its index.
+/// How many steps go into one datagram. A new link ends it: what follows needs its index. So does a new name, for the
+/// kernel may refuse it, and what follows is for a link that has it.
 pub(super) fn batch_length(steps: &[Step], side: Side) -> usize {
     let same = |step: &&Step| matches!(channel(step), Channel::Netlink(other) if other == side);
     let run = steps.iter().take_while(same).count();
-    steps[..run].iter().position(|step| created_link(step).is_some()).map_or(run, |at| at + 1)
+    let is_last = |step: &Step| created_link(step).is_some() || matches!(step, Step::Set(Setting::Name { .. }));
+    steps[..run].iter().position(is_last).map_or(run, |at| at + 1)
 }
 
 /// The name of the link that a step creates by one message among others.

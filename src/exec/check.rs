@@ -36,7 +36,7 @@ impl Engine {
         if let Some(delegate) = Delegate::of(&record, delegate) {
             delegate.call("CHECK")?;
         }
-        let here = facts.container.addresses.iter().filter(|address| address.link == key.ifname);
+        let here = facts.container.addresses.iter().filter(|address| address.link == *record.ifname());
         let addresses = here.map(|address| address.net).chain(record.withdrawn.iter().copied()).collect();
         Ok(Drift { record, missing, addresses, other_netns })
     }

@@ -7,8 +7,8 @@ use ipnet::IpNet;
 use super::Engine;
 use crate::error::{Code, Error, Result};
 use crate::model::{
-    Address, Addressing, Attachment, AttachmentKey, Ipam, Isolation, Lease, Mode, Mtu, PortMap, Rate, RoutedNetwork,
-    single,
+    Address, Addressing, Attachment, AttachmentKey, IfName, Ipam, Isolation, Lease, Mode, Mtu, PortMap, Rate,
+    RoutedNetwork, single,
 };
 use crate::plan::Step;
 
@@ -45,6 +45,13 @@ pub enum Edit {
     AddPorts(Vec<PortMap>),
     /// Fewer.
     DelPorts(Vec<PortMap>),
+    /// Another name of the interface, inside.
+    Rename {
+        /// The name.
+        name: IfName,
+        /// Whether the link may be taken down for it, where the kernel renames no other.
+        interrupt: bool,
+    },
 }
 
 /// How the host routes an address that is added.
@@ -64,7 +71,8 @@ impl Engine {
     pub fn edit(&self, key: &AttachmentKey, edits: &[Edit]) -> Result<Vec<Step>> {
         let doing = || format!("change attachment {key}");
         let applied = |wanted: &mut Attachment| edits.iter().try_for_each(|edit| self.apply(edit, wanted));
-        self.change(key, applied).map_err(|error| error.context(doing()))
+        let may_interrupt = edits.iter().any(|edit| matches!(edit, Edit::Rename { interrupt: true, .. }));
+        self.change(key, applied, may_interrupt).map_err(|error| error.context(doing()))
     }
 
     fn apply(&self, edit: &Edit, wanted: &mut Attachment) -> Result<()> {
@@ -95,6 +103,7 @@ impl Engine {
             }
             Edit::AddPorts(maps) => add_ports(maps, wanted),
             Edit::DelPorts(maps) => del_ports(maps, wanted),
+            Edit::Rename { name, .. } => rename(name, wanted),
         }
     }
 
@@ -222,6 +231,16 @@ fn del_ports(maps: &[PortMap], wanted: &mut Attachment) -> Result<()> {
         let at = at.ok_or_else(missing)?;
         wanted.ports.remove(at);
     }
+    Ok(())
+}
+
+fn rename(name: &IfName, wanted: &mut Attachment) -> Result<()> {
+    // It renews leases through the link that has the name of then, and takes the link down when that fails.
+    if matches!(&wanted.network.ipam, Some(Ipam::Delegated { plugin }) if plugin == "dhcp") {
+        return Err(wrong("IPAM plugin dhcp finds the interface by its name when it renews the lease".to_owned())
+            .context(format!("{} cannot be renamed to {name}", wanted.ifname())));
+    }
+    wanted.renamed = (*name != wanted.key.ifname).then(|| name.clone());
     Ok(())
 }
 

@@ -210,10 +210,15 @@ impl Engine {
         }
         self.observe_limits(&mut facts, record).map_err(|error| refused(&error, "look at rate limits"))?;
         self.observe_rules(&mut facts)?;
+        if let (Some(link), Some(container)) = (record.host_link(), container) {
+            let peer = self.other_end(link, container);
+            facts.peer = peer.map_err(|error| refused(&error, "look at the pair"))?;
+        }
         let host = [(Side::Host, Some(&self.host)), (Side::Container, container.map(|container| &container.endpoint))];
         for (side, endpoint) in host {
             let Some(endpoint) = endpoint else { continue };
-            let looked = observe_steps(&mut facts, record, side, endpoint);
+            let peer = facts.peer.clone().filter(|_| side == Side::Container);
+            let looked = observe_steps(&mut facts, record, side, endpoint, peer);
             looked.map_err(|error| refused(&error, "look at what was set up"))?;
         }
         Ok(facts)
@@ -221,6 +226,17 @@ impl Engine {
 }
 
 impl Engine {
+    /// How the other end of a pair is called in the container, if it is there: each end knows the other's index, which a
+    /// rename does not change.
+    pub(super) fn other_end(&self, link: &IfName, container: &Container) -> Result<Option<IfName>, KernelError> {
+        let (views, _) = self.host.look_up(std::slice::from_ref(link), &[])?;
+        let Some(own) = views.into_iter().flatten().next() else { return Ok(None) };
+        let Some(peer) = own.peer else { return Ok(None) };
+        let ends = container.endpoint.look_up_indices(&[peer])?;
+        let is_end = |view: &LinkView| view.link.kind == plan::LinkKind::Veth && view.peer == Some(own.index);
+        Ok(ends.into_iter().find(is_end).map(|view| view.name))
+    }
+
     /// The rates to which links are limited, as the kernel tells them.
     fn observe_limits(&self, facts: &mut Facts, record: &Record) -> Result<(), KernelError> {
         for step in &record.steps {
@@ -239,9 +255,15 @@ impl Engine {
     }
 }
 
-/// The links that the record's steps are about, with addresses and routes, on one side.
-fn observe_steps(facts: &mut Facts, record: &Record, side: Side, endpoint: &Endpoint) -> Result<(), KernelError> {
-    let mut names: BTreeSet<IfName> = BTreeSet::new();
+/// The links that the record's steps are about, and `also`, with addresses and routes, on one side.
+fn observe_steps(
+    facts: &mut Facts,
+    record: &Record,
+    side: Side,
+    endpoint: &Endpoint,
+    also: Option<IfName>,
+) -> Result<(), KernelError> {
+    let mut names: BTreeSet<IfName> = also.into_iter().collect();
     let mut tables: BTreeSet<u32> = BTreeSet::from([Route::MAIN]);
     for step in &record.steps {
         if let Some((_, link)) = step.link().filter(|(there, _)| *there == side) {
@@ -272,7 +294,7 @@ fn observe_steps(facts: &mut Facts, record: &Record, side: Side, endpoint: &Endp
 
 fn observe_container(facts: &mut Facts, container: &Container, attachment: &Attachment) -> Result<(), KernelError> {
     let endpoint = &container.endpoint;
-    let ifname = &attachment.key.ifname;
+    let ifname = attachment.ifname();
     let views = endpoint.links(None)?;
     let is_alone = views.iter().all(|view| view.name == IfName::loopback());
     for view in views {

@@ -26,6 +26,8 @@ pub(super) struct Run<'a> {
     pub(super) delegated: Vec<u8>,
     /// The steps that took effect.
     pub(super) done: Vec<Step>,
+    /// The kernel has refused a step because its object was in use.
+    pub(super) was_busy: bool,
     /// The state lock; not held during slow steps.
     lock: Option<Lock>,
     /// The caller holds the state lock, for the whole run.
@@ -42,6 +44,7 @@ impl<'a> Run<'a> {
             delegate: None,
             delegated: Vec::new(),
             done: Vec::new(),
+            was_busy: false,
             lock: None,
             caller_has_lock: false,
         }
@@ -139,7 +142,10 @@ impl<'a> Run<'a> {
             match outcome {
                 Ok(()) => self.done.push(step.clone()),
                 Err(error) if is_removal(step) && error.is_absent() => {}
-                Err(error) => first_error = first_error.or_else(|| Some(explain(step, &error))),
+                Err(error) => {
+                    self.was_busy |= error.is_busy();
+                    first_error = first_error.or_else(|| Some(explain(step, &error)));
+                }
             }
         }
         first_error.map_or(Ok(()), Err)
@@ -149,6 +155,9 @@ impl<'a> Run<'a> {
     fn take_answers(&self, step: &Step, answers: &mut impl Iterator<Item = Answer>) -> Result<(), KernelError> {
         let lost = || Err(KernelError { errno: nix::libc::EPROTO, message: Some("no answer".into()) });
         let answer = answers.next().unwrap_or_else(lost);
+        if let (Step::Set(Setting::Name { link, name }), Some(container)) = (step, self.container) {
+            container.endpoint.forget(if answer.is_ok() { link } else { name });
+        }
         if created_link(step).is_none() {
             return answer.map(drop);
         }
@@ -184,6 +193,11 @@ impl<'a> Run<'a> {
             Step::Set(Setting::Route(_, route)) => kernel::replace_route(index(&route.link)?, route)?,
             Step::Set(Setting::State { link, up, .. }) => kernel::set_state(index(link)?, *up),
             Step::Set(Setting::AddressGeneration { link, on, .. }) => kernel::set_address_generation(index(link)?, *on),
+            Step::Set(Setting::Name { link, name }) => {
+                let index = index(link)?;
+                endpoint.learn(name, index); // whatever becomes of it, both names mean this link
+                kernel::set_name(index, name)
+            }
             Step::Set(Setting::Alias { link, alias }) => kernel::set_alias(index(link)?, alias),
             Step::Set(Setting::Mtu { link, mtu, .. }) => kernel::set_mtu(index(link)?, *mtu),
             Step::Add(Object::Ifb(ifb)) => kernel::create_ifb(ifb),
@@ -337,6 +351,11 @@ pub(super) fn is_removal(step: &Step) -> bool {
     matches!(step, Step::Del(_))
 }
 
+/// What to do about a kernel that does not rename a link which is up.
+const ONLY_DOWN: &str = "before Linux 6.2 a link must be down for that: springline rename --interrupt takes it down and up \
+    again. What is sent meanwhile is lost, and so are, of what the container itself has put on it, IPv6 addresses with \
+    lifetimes and routes with several next hops";
+
 /// What failed, with the kernel's reason; the object came into being under our eyes if the kernel says that
 /// it exists, for the plan had looked.
 fn explain(step: &Step, error: &KernelError) -> Error {
@@ -344,6 +363,9 @@ fn explain(step: &Step, error: &KernelError) -> Error {
     match step {
         Step::Add(Object::Bridge(_) | Object::Holder(_)) if error.is_exists() => {
             Error { code: Code::TryAgainLater, ..refusal }.hint("another program made it at this very moment")
+        }
+        Step::Set(Setting::Name { link, name }) if error.is_busy() => {
+            refusal.context(format!("{link} cannot become {name} while it is up")).hint(ONLY_DOWN)
         }
         _ => refusal,
     }

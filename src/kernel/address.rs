@@ -57,6 +57,12 @@ pub(crate) fn dump_of(index: u32, family: Family) -> Message {
     Message::GetAddress(message)
 }
 
+/// Whether an address is there until somebody takes it away (`IFA_F_PERMANENT`).
+pub(crate) fn is_permanent(message: &Message) -> bool {
+    let Message::NewAddress(message) = message else { return false };
+    message.header.flags.contains(AddressHeaderFlags::Permanent)
+}
+
 /// The address in a message, on the link called `link`.
 pub(crate) fn read(message: &Message, link: &IfName) -> Option<LinkAddress> {
     let Message::NewAddress(message) = message else { return None };

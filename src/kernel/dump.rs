@@ -4,7 +4,7 @@ use super::address;
 use super::endpoint::Endpoint;
 use super::link;
 use super::route::{self, FibAnswer};
-use super::socket::{KernelError, Request};
+use super::socket::{KernelError, Reply, Request};
 use super::view::LinkView;
 use crate::model::{Family, IfName};
 use crate::plan::{LinkAddress, Route};
@@ -74,6 +74,17 @@ impl Endpoint {
             }
         }
         Ok(addresses)
+    }
+
+    /// The IPv6 addresses of a link that have lifetimes, or are on trial: not there for good.
+    pub fn passing_addresses(&self, name: &IfName, index: u32) -> Result<Vec<LinkAddress>, KernelError> {
+        let messages = match self.socket.dump(&address::dump_of(index, Family::V6)) {
+            Err(error) if error.is_unsupported() || error.is_absent() => Vec::new(), // no IPv6, or just gone
+            messages => messages?,
+        };
+        let messages = messages.iter().filter_map(Reply::message);
+        let passing = messages.filter(|message| !address::is_permanent(message));
+        Ok(passing.filter_map(|message| address::read(&message, name)).collect())
     }
 
     /// The routes of a table; those through one link only if an index is given.

@@ -77,6 +77,11 @@ pub(crate) fn set_alias(index: u32, alias: &str) -> Request {
     Request::plain(Message::SetLink(LinkUnspec::new_with_index(index).alias(alias).build()))
 }
 
+/// Gives a link another name.
+pub(crate) fn set_name(index: u32, name: &IfName) -> Request {
+    Request::plain(Message::SetLink(LinkUnspec::new_with_index(index).name(name.as_str()).build()))
+}
+
 /// Deletes a link.
 pub(crate) fn delete(index: u32) -> Message {
     Message::DelLink(LinkUnspec::new_with_index(index).build())

@@ -36,7 +36,7 @@ pub use endpoint::Endpoint;
 pub use events::{Events, wait};
 pub(crate) use link::{
     create_bridge, create_holder, create_ifb, create_veth, get as get_link, route_loopback, set_address_generation,
-    set_alias, set_flags, set_mac, set_mtu, set_port, set_state, set_strict_arp,
+    set_alias, set_flags, set_mac, set_mtu, set_name, set_port, set_state, set_strict_arp,
 };
 pub use listener::{callers, listener};
 pub use netns::{Netns, NetnsError};

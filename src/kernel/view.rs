@@ -29,6 +29,9 @@ mod ifla {
     pub(super) const IFALIAS: u16 = 20;
     pub(super) const AF_SPEC: u16 = 26;
     pub(super) const GROUP: u16 = 27;
+    pub(super) const PROP_LIST: u16 = 52;
+    /// Within `PROP_LIST`.
+    pub(super) const ALT_IFNAME: u16 = 53;
     /// Within `LINKINFO`.
     pub(super) const INFO_KIND: u16 = 1;
     pub(super) const INFO_DATA: u16 = 2;
@@ -111,6 +114,10 @@ impl LinkView {
                 ifla::MTU => link.mtu = number(value).unwrap_or(0),
                 ifla::IFALIAS => link.alias = text(value).map(str::to_owned),
                 ifla::GROUP => link.group = number(value).unwrap_or(0),
+                ifla::PROP_LIST => {
+                    let names = each(value).filter(|(kind, _)| *kind == ifla::ALT_IFNAME);
+                    link.also_known_as.extend(names.filter_map(|(_, name)| Some(text(name)?.to_owned())));
+                }
                 ifla::LINK => self.peer = number(value),
                 ifla::MASTER => self.master = number(value),
                 // A link that was up from the start never leaves "unknown" (RFC 2863, operstates.rst).

@@ -28,7 +28,8 @@ pub struct AttachmentKey {
     pub network: NetworkName,
     /// The container's id, as the runtime gives it.
     pub container: ContainerId,
-    /// The interface's name inside the container.
+    /// The interface's name inside the container, by which whoever attached it knows it. It may have got another since:
+    /// see [`Attachment::ifname`].
     pub ifname: IfName,
 }
 
@@ -121,6 +122,10 @@ pub struct RingSlot {
 pub struct Attachment {
     /// Who it is.
     pub key: AttachmentKey,
+    /// The name that the interface has got inside the container since it was attached. The key keeps the one by which
+    /// its runtime asks for it, and by which all that the host has of it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renamed: Option<IfName>,
     /// The path of the container's network namespace, verbatim as the runtime gave it.
     pub netns: String,
     /// The network's settings.
@@ -149,6 +154,12 @@ pub struct Attachment {
 }
 
 impl Attachment {
+    /// The interface's name inside the container.
+    #[must_use]
+    pub fn ifname(&self) -> &IfName {
+        self.renamed.as_ref().unwrap_or(&self.key.ifname)
+    }
+
     /// Whether a delegated IPAM plugin has yet to give the addresses: then there is nothing to route.
     #[must_use]
     pub fn awaits_addresses(&self) -> bool {
@@ -185,6 +196,7 @@ impl Attachment {
             ports: Vec::new(),
             ports_are_held: false,
             rates: network.rates.clone(),
+            renamed: None,
             key,
             netns,
             network,

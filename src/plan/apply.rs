@@ -4,6 +4,7 @@ use ipnet::IpNet;
 
 use super::facts::{ElementFact, Facts, Namespace, Users};
 use super::link::{Link, LinkKind};
+use super::name::renamed_key;
 use super::ruleset::NetworkChain;
 use super::step::{Held, LinkAddress, Object, Setting, Step};
 use crate::model::{AttachmentKey, IfName, LINK_GROUP};
@@ -32,6 +33,7 @@ impl Facts {
                 let mut peer = Link::new(LinkKind::Veth, veth.mtu);
                 peer.mac = Some(veth.mac);
                 self.container.links.insert(veth.peer.clone(), peer);
+                self.peer = Some(veth.peer.clone());
             }
             Object::Bridge(bridge) => {
                 let mut link = Link::new(LinkKind::Bridge, bridge.mtu);
@@ -78,7 +80,8 @@ impl Facts {
             }
             Object::Veth(veth) => {
                 self.drop_host_link(&veth.host);
-                self.container.drop_link(&veth.peer);
+                let peer = self.peer.take();
+                self.container.drop_link(peer.as_ref().unwrap_or(&veth.peer));
             }
             Object::Bridge(bridge) => self.drop_host_link(&bridge.name),
             Object::Holder(holder) => self.host.drop_link(&holder.name),
@@ -103,9 +106,11 @@ impl Facts {
 
     fn set(&mut self, setting: &Setting) {
         match setting {
-            Setting::State { side, link, up } => {
-                if let Some(link) = self.namespace_mut(*side).links.get_mut(link) {
-                    link.up = *up;
+            Setting::State { side, link, up } => self.namespace_mut(*side).set_state(link, *up),
+            Setting::Name { link, name } => {
+                self.container.rename_link(link, name);
+                if self.peer.as_ref() == Some(link) {
+                    self.peer = Some(name.clone());
                 }
             }
             Setting::AddressGeneration { side, link, on } => {
@@ -163,6 +168,37 @@ impl Namespace {
             let without_addresses = was_last && route.link == *link && is_v4(route.dst);
             !without_addresses && route.src != Some(own)
         });
+    }
+
+    /// A link that goes down loses its routes (`fib_disable_ip()`, `rt6_sync_down_dev()`) and its IPv6 addresses, but for
+    /// those that `keep_addr_on_down` keeps (`addrconf_ifdown()`); what the kernel makes itself comes back with it.
+    fn set_state(&mut self, name: &IfName, up: bool) {
+        let Some(link) = self.links.get_mut(name) else { return };
+        let goes_down = link.up && !up;
+        link.up = up;
+        if goes_down {
+            let conf = |of: &str| format!("ipv6/conf/{of}/keep_addr_on_down");
+            let is_set = |key: &String| self.sysctls.get(key).is_some_and(|value| value != "0");
+            let keeps = ["all", name.as_str()].map(conf).iter().any(is_set);
+            let stays = |net: IpNet| match net {
+                IpNet::V4(_) => true,
+                IpNet::V6(net) => keeps && !net.addr().is_unicast_link_local(),
+            };
+            self.addresses.retain(|address| address.link != *name || stays(address.net));
+            self.routes.retain(|route| route.link != *name);
+        }
+    }
+
+    /// Everything of a link goes on under another name.
+    fn rename_link(&mut self, from: &IfName, to: &IfName) {
+        let Some(link) = self.links.remove(from) else { return };
+        self.links.insert(to.clone(), link);
+        let addresses = std::mem::take(&mut self.addresses).into_iter();
+        self.addresses = addresses.map(|address| address.renamed(from, to)).collect();
+        let routes = std::mem::take(&mut self.routes).into_iter();
+        self.routes = routes.map(|route| route.renamed(from, to)).collect();
+        let sysctls = std::mem::take(&mut self.sysctls).into_iter();
+        self.sysctls = sysctls.map(|(key, value)| (renamed_key(&key, from, to), value)).collect();
     }
 
     /// A link takes its addresses, routes and sysctls with it.

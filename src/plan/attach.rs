@@ -30,11 +30,11 @@ pub fn attach(attachment: &Attachment, facts: &Facts) -> Result<Plan> {
     }
     refuse_low_mtu(&builder, attachment)?;
     container::plan(&mut builder, attachment)?;
-    for readiness in builder.readiness(&attachment.host_link, &attachment.key.ifname) {
+    for readiness in builder.readiness(&attachment.host_link, attachment.ifname()) {
         builder.push(Step::Await(readiness));
     }
     if matches!(attachment.network.mode, Mode::Bridged(_)) && !attachment.addresses.is_empty() {
-        builder.push(Step::Announce(attachment.key.ifname.clone(), attachment.mac));
+        builder.push(Step::Announce(attachment.ifname().clone(), attachment.mac));
     }
     filter::forget_stale(&mut builder, attachment);
     Ok(Plan { key: attachment.key.clone(), steps: builder.finish() })
@@ -70,15 +70,13 @@ impl Attachment {
 }
 
 fn refuse_taken_names(attachment: &Attachment, facts: &Facts) -> Result<()> {
-    let key = &attachment.key;
+    let (key, ifname) = (&attachment.key, attachment.ifname());
     let ours = facts.host_link(&attachment.host_link).is_some_and(|link| link.alias == Some(key.alias()));
-    if let Some(link) = facts.container.links.get(&key.ifname).filter(|_| !ours) {
-        let what = format!("{} already exists in {} ({}, mtu {})", key.ifname, attachment.netns, link.kind, link.mtu);
-        return Err(
-            Error::new(Code::InvalidEnvironment, what).context(format!("cannot create interface {}", key.ifname))
-        );
+    if let Some(link) = facts.container.links.get(ifname).filter(|_| !ours) {
+        let what = format!("{ifname} already exists in {} ({}, mtu {})", attachment.netns, link.kind, link.mtu);
+        return Err(Error::new(Code::InvalidEnvironment, what).context(format!("cannot create interface {ifname}")));
     }
-    if ours && !facts.container.links.contains_key(&key.ifname) {
+    if ours && !facts.container.links.contains_key(ifname) {
         let what = format!(
             "{} is the host side of {key}, but its other end is not in {}",
             attachment.host_link, attachment.netns
@@ -102,7 +100,7 @@ fn refuse_taken_names(attachment: &Attachment, facts: &Facts) -> Result<()> {
 /// Below 1280 bytes (RFC 8200, section 5) the kernel takes IPv6 off a link (`addrconf_notify()`).
 fn refuse_low_mtu(builder: &Builder<'_>, attachment: &Attachment) -> Result<()> {
     let host = builder.facts.host_link(&attachment.host_link);
-    let peer = builder.facts.container.links.get(&attachment.key.ifname);
+    let peer = builder.facts.container.links.get(attachment.ifname());
     match host.into_iter().chain(peer).map(|link| link.mtu).min() {
         Some(mtu) if mtu < 1280 && attachment.needs_ipv6() => {
             Err(Error::new(Code::InvalidConfig, "IPv6 needs at least 1280 bytes (RFC 8200)")

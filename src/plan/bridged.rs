@@ -27,7 +27,7 @@ pub(super) fn plan(builder: &mut Builder<'_>, attachment: &Attachment, bridge: &
         host_mtu: bridge_mtu,
         alias: key.alias(),
         bridge: Some(bridge.name.clone()),
-        peer: key.ifname.clone(),
+        peer: attachment.ifname().clone(),
         mac: attachment.mac,
         mtu,
         txqueuelen: attachment.network.txqueuelen,

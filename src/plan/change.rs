@@ -26,8 +26,9 @@ pub struct Change {
 /// attachment in place.
 pub fn change(record: &Record, wanted: &Attachment, facts: &Facts) -> Result<Change> {
     let key = &record.key;
-    let whole = whole_plan(record, wanted, facts)?;
     let mut changing = Changing { key, own_link: &wanted.host_link, facts: facts.clone(), steps: Vec::new() };
+    let record = &changing.rename(record, wanted)?;
+    let whole = whole_plan(record, wanted, &changing.facts)?;
     let resized = record.wanted.as_ref().is_some_and(|before| before.network.mtu != wanted.network.mtu);
     for step in &whole {
         match step {
@@ -72,9 +73,15 @@ pub fn change(record: &Record, wanted: &Attachment, facts: &Facts) -> Result<Cha
 pub fn change_back(record: &Record, done: &[Step], before: &Facts, now: &Facts) -> Vec<Step> {
     let Some(own_link) = record.host_link() else { return Vec::new() };
     let mut back = Changing { key: &record.key, own_link, facts: now.clone(), steps: Vec::new() };
-    for step in done.iter().rev() {
-        match step {
-            Step::Add(object) if !before.has(object) => back.take_away(step),
+    let is = now.peer.as_ref().unwrap_or(record.ifname());
+    let was = before.peer.as_ref().unwrap_or(record.ifname());
+    if is != was {
+        back.give_name(is, was);
+    }
+    for step in done.iter().rev().map(|step| step.renamed(is, was)) {
+        match &step {
+            Step::Add(object) if !before.has(object) => back.take_away(&step),
+            Step::Set(Setting::Name { .. }) => {}
             Step::Set(setting) => {
                 if let Some(setting) = before.current(setting) {
                     back.bring_about(&Step::Set(setting));
@@ -83,6 +90,7 @@ pub fn change_back(record: &Record, done: &[Step], before: &Facts, now: &Facts) 
             _ => {}
         }
     }
+    back.restore(&before.container, was, was);
     for step in record.steps.iter().filter(|step| before.holds(step)) {
         back.bring_about(step);
     }
@@ -172,16 +180,17 @@ fn is_map_to(step: &Step, stale: &Stale) -> bool {
     held.element.value == Some(super::Value::To(stale.target, stale.map.container_port))
 }
 
-struct Changing<'a> {
+/// A change in the making: the steps so far, and the facts as they will be after them.
+pub(super) struct Changing<'a> {
     key: &'a AttachmentKey,
     /// The host's end of the pair; other links of the host are shared.
-    own_link: &'a IfName,
-    facts: Facts,
+    pub(super) own_link: &'a IfName,
+    pub(super) facts: Facts,
     steps: Vec<Step>,
 }
 
 impl Changing<'_> {
-    fn push(&mut self, step: Step) {
+    pub(super) fn push(&mut self, step: Step) {
         self.facts.apply(&step, self.key);
         self.steps.push(step);
     }

@@ -1,5 +1,7 @@
 //! CHECK: which recorded steps do not hold any more.
 
+use std::borrow::Cow;
+
 use super::facts::Facts;
 use super::record::Record;
 use super::ruleset::Element;
@@ -10,9 +12,19 @@ use super::step::{Object, Setting, Side, Step};
 /// Plugins that are chained behind us may have changed what is theirs to change (CNI 1.1, CHECK): the MAC
 /// and MTU (`tuning`), sysctls inside the container, the table of a route inside the container (`sbr`). So
 /// none of these counts as drift.
+///
+/// Of an interface that somebody has renamed, the name is missing, and whatever else does not hold but for that.
 #[must_use]
 pub fn drift(record: &Record, facts: &Facts) -> Vec<Step> {
-    record.steps.iter().filter(|step| is_checked(step) && !holds_loosely(step, facts)).cloned().collect()
+    let name = record.ifname();
+    let renamed = facts.peer.as_ref().filter(|there| *there != name);
+    let renaming = renamed.map(|link| Step::Set(Setting::Name { link: link.clone(), name: name.clone() }));
+    let mut named = Cow::Borrowed(facts);
+    if let Some(step) = &renaming {
+        named.to_mut().apply(step, &record.key);
+    }
+    let missing = record.steps.iter().filter(|step| is_checked(step) && !holds_loosely(step, &named));
+    renaming.iter().chain(missing).cloned().collect()
 }
 
 /// A recorded step that does not hold, beside what there is in its place.
@@ -29,6 +41,7 @@ impl Difference {
     #[must_use]
     pub fn of(expected: Step, facts: &Facts) -> Self {
         let actual = match &expected {
+            Step::Set(Setting::Name { link, .. }) => Some(format!("it is called {link}")),
             Step::Set(setting) => facts.current(setting).map(|there| Step::Set(there).to_string()),
             Step::Add(Object::Route(side, route)) => {
                 let there = facts.namespace(*side).routes.iter().find(|there| there.dst == route.dst);

@@ -11,7 +11,7 @@ use crate::model::{
 
 /// The steps inside the container: quiet IPv6, addresses, link up, routes.
 pub(super) fn plan(builder: &mut Builder<'_>, attachment: &Attachment) -> Result<()> {
-    let link = &attachment.key.ifname;
+    let link = attachment.ifname();
     let routed = matches!(attachment.network.mode, Mode::Routed(_));
     if routed || attachment.network.ipam.is_some() || !attachment.addresses.is_empty() {
         quiet_autoconfiguration(builder, attachment);
@@ -37,7 +37,7 @@ pub(super) fn plan(builder: &mut Builder<'_>, attachment: &Attachment) -> Result
 /// is tentative for a second or two, and a stray router advertisement would add a default route. A plain
 /// port without `ipam` is left alone: there, SLAAC may be just what is wanted.
 fn quiet_autoconfiguration(builder: &mut Builder<'_>, attachment: &Attachment) {
-    let link = &attachment.key.ifname;
+    let link = attachment.ifname();
     let has_ipv6 = builder.facts.container_ipv6;
     let on_bridge = matches!(attachment.network.mode, Mode::Bridged(_)) && !attachment.addresses.is_empty();
     if has_ipv6 {
@@ -55,7 +55,7 @@ fn quiet_autoconfiguration(builder: &mut Builder<'_>, attachment: &Attachment) {
 
 /// What the network asks for of the link and its namespace.
 fn tune(builder: &mut Builder<'_>, attachment: &Attachment) {
-    let link = &attachment.key.ifname;
+    let link = attachment.ifname();
     for sysctl in sysctls(attachment) {
         builder.set(Setting::Sysctl(sysctl));
     }
@@ -66,7 +66,7 @@ fn tune(builder: &mut Builder<'_>, attachment: &Attachment) {
 /// Those sysctls that the network asks for and that do not belong to the new link.
 #[must_use]
 pub fn asked_sysctls(attachment: &Attachment) -> Vec<String> {
-    let own = |sysctl: &Sysctl| sysctl.link() == Some(attachment.key.ifname.as_str());
+    let own = |sysctl: &Sysctl| sysctl.link() == Some(attachment.ifname().as_str());
     sysctls(attachment).into_iter().filter(|sysctl| !own(sysctl)).map(|sysctl| sysctl.key).collect()
 }
 
@@ -74,7 +74,7 @@ pub fn asked_sysctls(attachment: &Attachment) -> Vec<String> {
 pub(super) fn sysctls(attachment: &Attachment) -> Vec<Sysctl> {
     let sysctl = |(path, value): &(String, String)| {
         let named =
-            |part: &str| if part == Network::IFNAME { attachment.key.ifname.to_string() } else { part.to_owned() };
+            |part: &str| if part == Network::IFNAME { attachment.ifname().to_string() } else { part.to_owned() };
         let key = path.split('/').map(named).collect::<Vec<_>>().join("/");
         Sysctl { side: Side::Container, key, value: value.clone(), precaution: false }
     };
@@ -165,7 +165,7 @@ fn to_route(attachment: &Attachment, asked: &ContainerRoute) -> Result<Route> {
         scope: asked.scope,
         mtu: asked.mtu,
         advmss: asked.advmss,
-        ..Route::on(&attachment.key.ifname, asked.dst)
+        ..Route::on(attachment.ifname(), asked.dst)
     })
 }
 

@@ -21,6 +21,10 @@ pub struct Facts {
     pub host: Namespace,
     /// The container's namespace.
     pub container: Namespace,
+    /// The name of the link inside the container that is the other end of the pair, if that was looked for.
+    pub peer: Option<IfName>,
+    /// Which links the kernel renames.
+    pub renames: Renames,
     /// Records that exist.
     pub records: BTreeSet<AttachmentKey>,
     /// Leases by network and address, with their owners.
@@ -57,6 +61,16 @@ pub struct Facts {
     pub container_cookie: u64,
     /// Whether the container's kernel has IPv6, and it is not switched off for new links.
     pub container_ipv6: bool,
+}
+
+/// Which links the kernel renames: one does not ask it, but finds out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Renames {
+    /// All of them: Linux 6.2 and later.
+    #[default]
+    All,
+    /// Those that are down.
+    Down,
 }
 
 /// What is known of an element.
@@ -186,6 +200,7 @@ impl Facts {
                 own.sysctls.entry(key).or_insert(value);
             }
         }
+        self.peer = self.peer.take().or(other.peer);
         self.records.extend(other.records);
         self.leases.extend(other.leases);
         self.users.extend(other.users);
@@ -259,6 +274,10 @@ impl Facts {
             Setting::Alias { link, alias } => {
                 self.host_link(link).is_some_and(|there| there.alias.as_ref() == Some(alias))
             }
+            Setting::Name { link, name } => {
+                let links = &self.container.links;
+                links.contains_key(name) && (link == name || !links.contains_key(link))
+            }
             Setting::StrictArp { side, link } => {
                 self.namespace(*side).links.get(link).is_some_and(|there| there.strict_arp)
             }
@@ -291,6 +310,10 @@ impl Facts {
                 Some(Setting::AddressGeneration { side: *side, link: link.clone(), on })
             }
             Setting::StrictArp { .. } | Setting::Alias { .. } => None, // only ever set on a link that we made
+            Setting::Name { link, name } => {
+                self.container.links.get(link)?;
+                Some(Setting::Name { link: name.clone(), name: link.clone() })
+            }
             Setting::Flags { side, link, .. } => {
                 let flags = self.namespace(*side).links.get(link)?.flags;
                 Some(Setting::Flags { side: *side, link: link.clone(), flags })

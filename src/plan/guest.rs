@@ -14,7 +14,7 @@ use crate::model::{
 pub fn guest(records: &[Record]) -> (Guest, Vec<UnfitForFiles>) {
     let (mut interfaces, mut unfit) = (Vec::new(), Vec::new());
     for record in records {
-        match GuestIfName::try_from(&record.key.ifname) {
+        match GuestIfName::try_from(record.ifname()) {
             Ok(name) => interfaces.extend(interface(record, name, records)),
             Err(error) => unfit.push(error),
         }
@@ -25,12 +25,9 @@ pub fn guest(records: &[Record]) -> (Guest, Vec<UnfitForFiles>) {
 
 /// `None` if the record names no link: an attachment that never came so far.
 fn interface(record: &Record, name: GuestIfName, all: &[Record]) -> Option<GuestInterface> {
-    let veth = record.steps.iter().find_map(|step| match step {
-        Step::Add(Object::Veth(veth)) => Some(veth),
-        _ => None,
-    })?;
+    let veth = record.veth()?;
     let addresses = record.steps.iter().filter_map(|step| match step {
-        Step::Add(Object::Address(Side::Container, address)) if address.link == record.key.ifname => Some(address.net),
+        Step::Add(Object::Address(Side::Container, address)) if address.link == *record.ifname() => Some(address.net),
         _ => None,
     });
     let addresses: Vec<_> = addresses.collect();
@@ -42,7 +39,7 @@ fn interface(record: &Record, name: GuestIfName, all: &[Record]) -> Option<Guest
         mtu: Some(veth.mtu),
         addressing,
         addresses,
-        routes: routes(&record.key.ifname, all),
+        routes: routes(record.ifname(), all),
         dns,
     })
 }

@@ -15,6 +15,8 @@ pub struct Link {
     pub mtu: u32,
     /// Its alias.
     pub alias: Option<String>,
+    /// Names that it has besides (`IFLA_PROP_LIST`): no other link can get one of these.
+    pub also_known_as: Vec<String>,
     /// Its group.
     pub group: u32,
     /// The bridge of which it is a port.
@@ -64,6 +66,7 @@ impl Link {
             mac: None,
             mtu,
             alias: None,
+            also_known_as: Vec::new(),
             group: 0,
             master: None,
             address_generation: true,

@@ -24,8 +24,10 @@ mod filter;
 mod forwarding;
 mod guest;
 mod link;
+mod name;
 mod outcome;
 mod record;
+mod rename;
 mod room;
 mod route;
 mod routed;
@@ -41,7 +43,7 @@ pub use check::{Difference, drift};
 pub use conflict::{routed_prefixes, wanted_prefixes};
 pub use container::asked_sysctls;
 pub use facts::{
-    ElementFact, Facts, FibMatch, Namespace, PortClaim, PortHolder, RouteKind, Sibling, Users, localnet_key,
+    ElementFact, Facts, FibMatch, Namespace, PortClaim, PortHolder, Renames, RouteKind, Sibling, Users, localnet_key,
 };
 pub use filter::{BRIDGE_NETFILTER, Wanted, wanted as wanted_filter};
 pub use forwarding::{DEFAULT_ACCEPT_RA, FORWARDING};

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use super::facts::Sibling;
 use super::ruleset::{Field, GuardedLink, Set};
-use super::step::{Object, Step};
+use super::step::{Object, Step, Veth};
 use crate::model::{Attachment, AttachmentKey, IfName, Maker, Outcome};
 
 /// The record of one attachment: `attachments/<network>/<container>@<ifname>.json` below the state directory.
@@ -89,8 +89,19 @@ impl Record {
     /// The host's end of the pair.
     #[must_use]
     pub fn host_link(&self) -> Option<&IfName> {
+        self.veth().map(|veth| &veth.host)
+    }
+
+    /// The interface's name inside the container.
+    #[must_use]
+    pub fn ifname(&self) -> &IfName {
+        self.veth().map_or(&self.key.ifname, |veth| &veth.peer)
+    }
+
+    /// The pair.
+    pub(super) fn veth(&self) -> Option<&Veth> {
         self.steps.iter().find_map(|step| match step {
-            Step::Add(Object::Veth(veth)) => Some(&veth.host),
+            Step::Add(Object::Veth(veth)) => Some(veth),
             _ => None,
         })
     }

@@ -41,7 +41,7 @@ pub(super) fn plan(builder: &mut Builder<'_>, attachment: &Attachment, gateway: 
         host_mtu: mtu,
         alias: attachment.key.alias(),
         bridge: None,
-        peer: attachment.key.ifname.clone(),
+        peer: attachment.ifname().clone(),
         mac: attachment.mac,
         mtu,
         txqueuelen: attachment.network.txqueuelen,

@@ -249,6 +249,7 @@ impl Words<'_> {
                 set(*side, link, if *on { "addrgenmode eui64" } else { "addrgenmode none" })
             }
             Setting::Alias { link, alias } => set(Side::Host, link, &format!("alias {}", quoted(alias))),
+            Setting::Name { link, name } => set(Side::Container, link, &format!("name {}", quoted(name.as_str()))),
             Setting::StrictArp { side, link } => {
                 let values = [("arp_ignore", "1"), ("arp_announce", "2"), ("arp_notify", "1")];
                 let lines = values.map(|(name, value)| self.sysctl(*side, &format!("ipv4/conf/{link}/{name}"), value));

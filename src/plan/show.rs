@@ -198,6 +198,9 @@ fn show_setting(f: &mut fmt::Formatter<'_>, setting: &Setting) -> fmt::Result {
         Setting::AddressGeneration { side, link, on } => {
             write!(f, "{}ip link set dev {link} addrgenmode {}", prefix(*side), if *on { "eui64" } else { "none" })
         }
+        Setting::Name { link, name } => {
+            write!(f, "{}ip link set dev {link} name {name}", prefix(Side::Container))
+        }
         Setting::Alias { link, alias } => write!(f, "ip link set dev {link} alias {alias}"),
         Setting::StrictArp { side, link } => {
             let conf = format!("net/ipv4/conf/{link}");

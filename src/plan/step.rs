@@ -169,6 +169,14 @@ pub enum Setting {
         /// The link.
         link: IfName,
     },
+    /// A link's name, inside the container. Before Linux 6.2 only that of a link that is down (`dev_change_name()` in
+    /// `net/core/dev.c`); addresses, routes and sysctls stay with the link under its new name.
+    Name {
+        /// How it is called.
+        link: IfName,
+        /// How it is to be called.
+        name: IfName,
+    },
     /// Flags of a link.
     Flags {
         /// Where.
@@ -357,6 +365,7 @@ impl Step {
                 | Setting::Mtu { side, link, .. }
                 | Setting::StrictArp { side, link } => Some((*side, link.as_str())),
                 Setting::Alias { link, .. } => Some((Side::Host, link.as_str())),
+                Setting::Name { link, .. } => Some((Side::Container, link.as_str())),
                 Setting::Port(port) => Some((Side::Host, port.link.as_str())),
                 Setting::Route(side, route) => Some((*side, route.link.as_str())),
                 Setting::Sysctl(sysctl) => sysctl.link().map(|link| (sysctl.side, link)),

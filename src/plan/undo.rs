@@ -3,7 +3,7 @@
 use super::facts::Facts;
 use super::record::Record;
 use super::ruleset::{Element, Field, NetworkChain, NetworkRules, Set, Value};
-use super::step::{BridgeLink, Held, Holder, LinkAddress, Object, Shared, Side, Stale, Step, owner_of_alias};
+use super::step::{BridgeLink, Held, Holder, LinkAddress, Object, Setting, Shared, Side, Stale, Step, owner_of_alias};
 use crate::model::{AttachmentKey, IfName, PortMap, Protocol};
 
 /// The steps that remove what `record` and `now` show to be the attachment's. Needs neither the container's
@@ -97,7 +97,7 @@ fn inverses(key: &AttachmentKey, step: &Step, before: Option<&Facts>, now: &Fact
             // Of another link of the container, which may be gone by now: it stays, unless the ADD has failed.
             Object::Route(Side::Container, _) => before.map(|_| Step::Del(object.clone())).into_iter().collect(),
         },
-        Step::Set(setting) => before.and_then(|before| before.current(setting)).map(Step::Set).into_iter().collect(),
+        Step::Set(setting) => before.map(|before| turn_back(setting, before)).unwrap_or_default(),
         // What had to make room, or was not wanted any more.
         Step::Del(object) => {
             let was_there = before.is_some_and(|before| before.has(object));
@@ -105,6 +105,20 @@ fn inverses(key: &AttachmentKey, step: &Step, before: Option<&Facts>, now: &Fact
         }
         Step::Await(_) | Step::Announce(..) | Step::Forget(_) => Vec::new(),
     }
+}
+
+/// A link that was down goes down again, and would lose the IPv6 addresses that it had all the same.
+fn turn_back(setting: &Setting, before: &Facts) -> Vec<Step> {
+    let Some(was) = before.current(setting) else { return Vec::new() };
+    let lost = match &was {
+        Setting::State { side, link, up: false } => {
+            let there = before.namespace(*side).addresses.iter();
+            let lost = there.filter(|address| address.link == *link && address.net.addr().is_ipv6());
+            lost.map(|address| Step::Add(Object::Address(*side, address.clone()))).collect()
+        }
+        _ => Vec::new(),
+    };
+    [vec![Step::Set(was)], lost].concat()
 }
 
 /// An element is ours to take away if it says so; somebody else may have the address or port by now.

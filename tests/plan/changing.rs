@@ -1,11 +1,12 @@
 //! Changes: whatever an attachment is changed to, it comes to what attaching that would have come to; and back.
 
+use proptest::option;
 use proptest::prelude::*;
-use proptest::sample::subsequence;
+use proptest::sample::{select, subsequence};
 use springline::model::{
-    Address, Addressing, Attachment, Isolation, Lease, Mode, PortMap, Protocol, Rate, RoutedNetwork,
+    Address, Addressing, Attachment, IfName, Isolation, Lease, Mode, PortMap, Protocol, Rate, RoutedNetwork,
 };
-use springline::plan::{self, Facts, Link, Object, Record, Set, Setting, Shared, Step};
+use springline::plan::{self, Facts, Link, LinkKind, Object, Record, Renames, Set, Setting, Shared, Step};
 
 use crate::given::{Given, given, ip, net, thousand};
 use crate::world::{after, record, same, with_fib};
@@ -22,8 +23,9 @@ fn other(attachment: &Attachment) -> impl Strategy<Value = Attachment> + use<> {
         subsequence(extra.to_vec(), 0..=3),
         subsequence(networks.to_vec(), 0..=2),
         any::<(bool, bool, bool, bool)>(),
+        option::weighted(0.3, Just(IfName::parse("renamed0").unwrap())),
     )
-        .prop_map(move |(kept, extra, networks, (ports, limited, isolated, keep_networks))| {
+        .prop_map(move |(kept, extra, networks, (ports, limited, isolated, keep_networks), renamed)| {
             let mut other = base.clone();
             other.addresses = kept.iter().map(|at| base.addresses[*at].clone()).collect();
             let gateway = |family| {
@@ -54,15 +56,17 @@ fn other(attachment: &Attachment) -> impl Strategy<Value = Attachment> + use<> {
             }
             let rate = limited.then_some(Rate { bits: 77_000_000, burst_bits: None });
             (other.rates.received, other.rates.sent) = (rate.clone(), rate);
+            other.renamed = renamed;
             other.network.isolation = Isolation { ports: isolated, network: false };
             other
         })
 }
 
-fn pairs() -> impl Strategy<Value = (Given, Attachment)> {
+/// What is there, what is wanted, and which links the kernel renames.
+fn pairs() -> impl Strategy<Value = (Given, Attachment, Renames)> {
     given().prop_flat_map(|given| {
         let others = other(&given.attachment);
-        (Just(given), others)
+        (Just(given), others, select(vec![Renames::All, Renames::Down]))
     })
 }
 
@@ -103,13 +107,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..thousand() })]
 
     #[test]
-    fn comes_to_what_attaching_comes_to((given, wanted) in pairs()) {
+    fn comes_to_what_attaching_comes_to((given, wanted, renames) in pairs()) {
         let (record, now) = attached(&given);
-        let now = with_fib(now, &wanted);
+        let now = Facts { renames, ..with_fib(now, &wanted) };
         let Ok(direct) = plan::attach(&wanted, &with_fib(given.before.clone(), &wanted)) else { return Ok(()) };
         let Ok(change) = plan::change(&record, &wanted, &now) else { return Ok(()) };
         let changed = after(&now, given.key(), &change.steps);
-        let expected = after(&given.before, given.key(), &direct.steps);
+        let expected = Facts { renames, ..after(&given.before, given.key(), &direct.steps) };
         same(&without_traces(&changed, &given), &without_traces(&expected, &given), "changed, and attached like that")?;
         // What is recorded holds, and takes all of it away.
         let recorded = Record { steps: change.recorded.clone(), wanted: Some(Box::new(wanted.clone())), ..record.clone() };
@@ -128,9 +132,39 @@ proptest! {
         prop_assert!(change.steps.is_empty(), "{:?}", change.steps);
     }
 
+    /// Everything stays with the link under its new name: there is nothing else to do.
     #[test]
-    fn adds_before_it_deletes((given, wanted) in pairs()) {
+    fn a_new_name_is_one_step(given in given()) {
         let (record, now) = attached(&given);
+        let renamed = IfName::parse("renamed0").unwrap();
+        let wanted = Attachment { renamed: Some(renamed.clone()), ..given.attachment.clone() };
+        let change = plan::change(&record, &wanted, &with_fib(now.clone(), &wanted)).unwrap();
+        let name = Setting::Name { link: record.ifname().clone(), name: renamed };
+        prop_assert_eq!(&change.steps, &vec![Step::Set(name)]);
+        // Whoever made it knows it by its key.
+        let recorded = Record { steps: change.recorded, ..record.renamed(wanted.ifname()) };
+        prop_assert_eq!(&recorded.key, &record.key);
+        prop_assert_eq!(recorded.ifname(), wanted.ifname());
+        prop_assert_eq!(&recorded.renamed(record.ifname()).steps, &record.steps);
+    }
+
+    #[test]
+    fn a_name_that_another_link_has_is_refused(given in given(), is_alternative in any::<bool>()) {
+        let (record, mut now) = attached(&given);
+        let name = IfName::parse("renamed0").unwrap();
+        let mut other = Link::new(LinkKind::Dummy, 1500);
+        let there = if is_alternative { IfName::parse("other0").unwrap() } else { name.clone() };
+        other.also_known_as.extend(is_alternative.then(|| name.to_string()));
+        now.container.links.insert(there.clone(), other);
+        let wanted = Attachment { renamed: Some(name), ..given.attachment.clone() };
+        let error = plan::change(&record, &wanted, &with_fib(now, &wanted)).unwrap_err().to_string();
+        prop_assert!(error.contains("cannot be renamed to renamed0") && error.contains(there.as_str()), "{error}");
+    }
+
+    #[test]
+    fn adds_before_it_deletes((given, wanted, renames) in pairs()) {
+        let (record, now) = attached(&given);
+        let now = Facts { renames, ..now };
         let Ok(change) = plan::change(&record, &wanted, &with_fib(now.clone(), &wanted)) else { return Ok(()) };
         let kept: Vec<&Step> = record.steps.iter().filter(|step| change.recorded.contains(step) && is_lasting(step)).collect();
         let mut facts = now;
@@ -143,9 +177,9 @@ proptest! {
     }
 
     #[test]
-    fn undone_after_any_step((given, wanted) in pairs()) {
+    fn undone_after_any_step((given, wanted, renames) in pairs()) {
         let (record, now) = attached(&given);
-        let now = with_fib(now, &wanted);
+        let now = Facts { renames, ..with_fib(now, &wanted) };
         let Ok(change) = plan::change(&record, &wanted, &now) else { return Ok(()) };
         for count in 0..=change.steps.len() {
             let done = &change.steps[..count];

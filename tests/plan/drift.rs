@@ -2,6 +2,7 @@
 
 use ipnet::IpNet;
 use proptest::prelude::*;
+use springline::model::IfName;
 use springline::plan::{self, Facts, Object, Setting, Side, Step, Sysctl};
 
 use crate::given::{given, thousand};
@@ -39,8 +40,24 @@ proptest! {
         for step in given.steps.iter().filter(|step| is_looked_at(step)) {
             let Step::Set(setting) = step else { continue };
             let facts = after(&now, given.key(), [&Step::Set(turned(setting))]);
-            prop_assert_eq!(plan::drift(&record, &facts), vec![step.clone()], "with {} turned", step);
+            let drift = plan::drift(&record, &facts);
+            // A link that is down has lost routes, too, and IPv6 addresses.
+            let expected: Vec<Step> = given.steps.iter().filter(|other| *other == step || is_lost_with(other, setting, &facts)).cloned().collect();
+            prop_assert_eq!(drift, expected, "with {} turned", step);
         }
+    }
+
+    /// Whoever is root inside may rename the interface: its name is missing then, and nothing else.
+    #[test]
+    fn another_name_is_one_difference(given in given()) {
+        let record = record(&given.plan());
+        let now = after(&given.before, given.key(), &given.steps);
+        let (is, was) = (IfName::parse("renamed0").unwrap(), record.ifname().clone());
+        let renamed = after(&now, given.key(), [&Step::Set(Setting::Name { link: was.clone(), name: is.clone() })]);
+        let name = Step::Set(Setting::Name { link: is, name: was });
+        prop_assert_eq!(plan::drift(&record, &renamed), vec![name.clone()]);
+        let repaired = after(&renamed, given.key(), [&name]);
+        prop_assert_eq!(plan::drift(&record, &repaired), Vec::new());
     }
 
     /// Plugins behind us in a chain change the MAC, the MTU, sysctls of the container and the table of its
@@ -96,6 +113,13 @@ fn goes_with_address(step: &Step, object: &Object, now: &Facts) -> bool {
         && (route.src == Some(address.net.addr()) || was_last && route.link == address.link && is_v4(route.dst))
 }
 
+/// Whether the step's effect is gone with a link's being up.
+fn is_lost_with(step: &Step, setting: &Setting, facts: &Facts) -> bool {
+    let Setting::State { side, link, .. } = setting else { return false };
+    let is_lost = matches!(step, Step::Add(Object::Address(..) | Object::Route(..))) && !facts.holds(step);
+    is_lost && step.link() == Some((*side, link.as_str()))
+}
+
 /// The setting with another value.
 fn turned(setting: &Setting) -> Setting {
     let mut turned = setting.clone();
@@ -106,6 +130,7 @@ fn turned(setting: &Setting) -> Setting {
         Setting::AddressGeneration { .. }
         | Setting::StrictArp { .. }
         | Setting::Alias { .. }
+        | Setting::Name { .. }
         | Setting::Route(..)
         | Setting::Mtu { .. }
         | Setting::Flags { .. } => {

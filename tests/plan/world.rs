@@ -54,7 +54,7 @@ impl World {
         }
         self.stakes.retain(|_, stakes| !stakes.is_empty());
         self.containers.insert(key.clone(), facts.container.clone());
-        self.common = Facts { container: Namespace::default(), users: BTreeMap::new(), ..facts };
+        self.common = Facts { container: Namespace::default(), peer: None, users: BTreeMap::new(), ..facts };
     }
 
     /// Plans and runs an attachment.
