@@ -98,7 +98,7 @@ pub fn change_back(record: &Record, done: &[Step], before: &Facts, now: &Facts) 
 }
 
 /// The plan of `wanted` as if the attachment were not there, with the metrics that its routes have: those depend on which
-/// other networks the container had at the time.
+/// other networks the container had at the time, and one whose default route leads has moved others since.
 fn whole_plan(record: &Record, wanted: &Attachment, facts: &Facts) -> Result<Vec<Step>> {
     let mut without = facts.clone();
     for step in undo(&record.key, &record.steps, None, facts) {
@@ -110,10 +110,12 @@ fn whole_plan(record: &Record, wanted: &Attachment, facts: &Facts) -> Result<Vec
     without.port_claims.retain(|claim| !is_own(&claim.holder));
     let mut steps = attach(wanted, &without)?.steps;
     for step in &mut steps {
-        if let Step::Add(Object::Route(Side::Container, route)) = step
-            && let Some(there) = recorded_route(record, route)
-        {
-            route.metric = there.metric;
+        if let Step::Add(Object::Route(Side::Container, route)) = step {
+            let recorded = recorded_route(record, route).map_or(route.metric, |there| there.metric);
+            let recorded = Route { metric: recorded, ..route.clone() };
+            let moved = || facts.container.routes.iter().find(|there| recorded.is_but_for_its_metric(there));
+            let holds = facts.container.routes.iter().any(|there| recorded.is(there));
+            route.metric = if holds { recorded.metric } else { moved().map_or(recorded.metric, |there| there.metric) };
         }
     }
     Ok(steps)

@@ -77,6 +77,12 @@ impl Route {
         self.table == other.table && self.dst == other.dst && self.effective_metric() == other.effective_metric()
     }
 
+    /// Whether `other` is this route, in another place among those to the same destination.
+    #[must_use]
+    pub(super) fn is_but_for_its_metric(&self, other: &Self) -> bool {
+        self.is(&Self { metric: self.metric, ..other.clone() })
+    }
+
     /// Whether `other`, as the kernel reports it, is this route.
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {

@@ -222,6 +222,34 @@ fn settings() {
     }
 }
 
+/// A network whose default route leads goes on to do so, whatever is done to the container's other interface.
+#[test]
+fn the_default_route_of_another_network() {
+    let lab = Lab::with_uplink();
+    let c = lab.container("c");
+    let named = |name: &str, subnets: &[&str], keys: &Value| {
+        crate::common::cni::merged(&with_ranges(subnets, keys), &json!({ "name": name }))
+    };
+    let other = named("other", &["10.30.0.0/24", "2001:db8:30::/64"], &json!({}));
+    let leads = named("leads", &["10.31.0.0/24", "2001:db8:31::/64"], &json!({"defaultRoute": true}));
+    let a = Attached::named(&lab, &other, &c, "eth0");
+    let b = Attached::named(&lab, &leads, &c, "eth1");
+    let both = || (routes(c.netns(), "eth0"), routes(c.netns(), "eth1"));
+    let had = both();
+    assert!(had.1.iter().filter(|route| route.starts_with("default")).count() == 2, "{had:?}");
+    must(&lab, &["ip", "add", "c", "eth0", "10.30.0.77"]);
+    assert_eq!(both(), had);
+    must(&lab, &["ip", "del", "c", "eth0", "10.30.0.77"]);
+    assert_eq!(both(), had);
+    c.netns().ip("link set eth0 down");
+    c.netns().ip("link set eth0 up");
+    must(&lab, &["check", "--repair"]);
+    assert_eq!(both(), had);
+    must(&lab, &["check"]);
+    b.detach();
+    a.detach();
+}
+
 /// Whatever fails, all of it is undone: here the container's link is gone, which `ip add` finds out half way.
 #[test]
 fn undone_as_a_whole() {
