@@ -23,7 +23,13 @@ pub fn drift(record: &Record, facts: &Facts) -> Vec<Step> {
     if let Some(step) = &renaming {
         named.to_mut().apply(step, &record.key);
     }
-    let missing = record.steps.iter().filter(|step| is_checked(step) && !holds_loosely(step, &named));
+    // Routes by other interfaces, which this one's default route has moved: they may be gone by now, and are those's to miss.
+    let is_others = |step: &Step| match step {
+        Step::Add(Object::Route(Side::Container, route)) => route.link != *name,
+        _ => false,
+    };
+    let is_missing = |step: &&Step| is_checked(step) && !is_others(step) && !holds_loosely(step, &named);
+    let missing = record.steps.iter().filter(is_missing);
     renaming.iter().chain(missing).cloned().collect()
 }
 

@@ -82,6 +82,7 @@ fn is_looked_at(step: &Step) -> bool {
         Step::Add(Object::Record(_) | Object::Delegation(_)) => false,
         // The container's other attachments come and go.
         Step::Add(Object::Element(held)) => !held.sibling,
+        Step::Add(Object::Route(Side::Container, route)) => route.link.as_str() == "eth0",
         // A precaution may have been denied: that was no error then, and is none now.
         Step::Set(Setting::Sysctl(Sysctl { side, precaution, .. })) => *side == Side::Host && !precaution,
         Step::Add(_) | Step::Set(Setting::State { .. } | Setting::Port(_)) => true,
