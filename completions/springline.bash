@@ -67,6 +67,9 @@ _springline() {
             springline,plan)
                 cmd="springline__subcmd__plan"
                 ;;
+            springline,rename)
+                cmd="springline__subcmd__rename"
+                ;;
             springline,route)
                 cmd="springline__subcmd__route"
                 ;;
@@ -126,6 +129,9 @@ _springline() {
                 ;;
             springline__subcmd__help,plan)
                 cmd="springline__subcmd__help__subcmd__plan"
+                ;;
+            springline__subcmd__help,rename)
+                cmd="springline__subcmd__help__subcmd__rename"
                 ;;
             springline__subcmd__help,route)
                 cmd="springline__subcmd__help__subcmd__route"
@@ -275,7 +281,7 @@ _springline() {
 
     case "${cmd}" in
         springline)
-            opts="-h -V --help --version demo attach plan detach ls inspect graph ip route set netns check gc doctor hook distconfig schema man completions help"
+            opts="-h -V --help --version demo attach plan detach ls inspect graph ip route set rename netns check gc doctor hook distconfig schema man completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -531,7 +537,7 @@ _springline() {
             return 0
             ;;
         springline__subcmd__help)
-            opts="demo attach plan detach ls inspect graph ip route set netns check gc doctor hook distconfig schema man completions help"
+            opts="demo attach plan detach ls inspect graph ip route set rename netns check gc doctor hook distconfig schema man completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -895,6 +901,20 @@ _springline() {
             return 0
             ;;
         springline__subcmd__help__subcmd__plan)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        springline__subcmd__help__subcmd__rename)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1559,6 +1579,20 @@ _springline() {
                     COMPREPLY=($(compgen -W "text shell json" -- "${cur}"))
                     return 0
                     ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        springline__subcmd__rename)
+            opts="-h --interrupt --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;

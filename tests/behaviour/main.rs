@@ -39,6 +39,7 @@ mod oci;
 mod ports;
 mod reach;
 mod readiness;
+mod renamed;
 mod reuse;
 mod routed;
 mod ruleset;
