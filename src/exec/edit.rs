@@ -235,7 +235,8 @@ fn del_ports(maps: &[PortMap], wanted: &mut Attachment) -> Result<()> {
 }
 
 fn rename(name: &IfName, wanted: &mut Attachment) -> Result<()> {
-    // It renews leases through the link that has the name of then, and takes the link down when that fails.
+    // Its daemon asks for a new lease through the link that has the name of then, in later versions (`newDHCPClient()` in
+    // its lease.go), and takes the link down when that fails.
     if matches!(&wanted.network.ipam, Some(Ipam::Delegated { plugin }) if plugin == "dhcp") {
         return Err(wrong("IPAM plugin dhcp finds the interface by its name when it renews the lease".to_owned())
             .context(format!("{} cannot be renamed to {name}", wanted.ifname())));

@@ -1,5 +1,6 @@
 //! `springline rename`: the interface inside gets another name, while packets flow, and its runtime knows nothing of it.
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 use crate::common::cni::{Plugin, merged};
 use crate::common::state::assert_unchanged;
 use crate::common::{Container, Lab, tool};
-use crate::support::{Attached, addresses, bridged, not_run, routes, springline, with_networks, with_ranges};
+use crate::support::{Attached, addresses, bridged, network, not_run, routes, springline, with_networks, with_ranges};
 
 const SUBNETS: [&str; 2] = ["10.30.0.0/24", "2001:db8:30::/64"];
 
@@ -166,6 +167,32 @@ fn what_is_taken_or_wrong() {
     rename(&lab, "c", "eth0", "lan0");
     refused(&lab, &c, &["ip", "ls", "c", "eth9"], &["n/c/eth0, which is called lan0 now"]);
     attached.detach();
+}
+
+/// The daemon of IPAM plugin `dhcp` would look for the old name when it renews the lease, and take the link down at last.
+#[test]
+fn leases_by_name() {
+    let lab = Lab::with_uplink();
+    let c = lab.container("c");
+    let plugins = lab.dir().join("plugins");
+    let script = "#!/bin/sh\ncat > /dev/null\n[ \"$CNI_COMMAND\" != ADD ] || \
+                  echo '{\"cniVersion\": \"1.0.0\", \"ips\": [{\"address\": \"10.30.0.5/24\"}]}'\n";
+    std::fs::create_dir(&plugins).expect("make a folder");
+    for plugin in ["dhcp", "static"] {
+        let path = plugins.join(plugin);
+        std::fs::write(&path, script).expect("write a plugin");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("make it executable");
+        let conf = network(&json!({"cniVersion": "1.0.0", "ipam": {"type": plugin}}));
+        let cni = lab.cni(Plugin::Routed);
+        let call = cni.call("ADD").of(&c, "eth0").conf(&conf).env("CNI_PATH", &plugins.to_string_lossy());
+        call.run().result();
+        if plugin == "dhcp" {
+            refused(&lab, &c, &["rename", "c", "eth0", "lan0"], &["IPAM plugin dhcp", "by its name"]);
+        } else {
+            rename(&lab, "c", "eth0", "lan0");
+        }
+        must(&lab, &["detach", "c"]);
+    }
 }
 
 /// Whoever is root inside may rename the interface, too: that is seen, and put right, or made the name that is wanted.

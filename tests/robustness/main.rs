@@ -15,6 +15,7 @@ mod files;
 mod input;
 mod kill;
 mod obstacles;
+mod renaming;
 mod scene;
 mod strange;
 mod sweep;

@@ -39,7 +39,7 @@ pub(crate) struct Fault {
 }
 
 impl Fault {
-    fn to_option(self) -> String {
+    pub(crate) fn to_option(self) -> String {
         let Self { syscall, when, and_later, effect } = self;
         let what = match effect {
             Effect::Error(errno) => format!("error={errno}"),
