@@ -63,15 +63,6 @@ impl Engine {
         let old = half_way.steps.iter().filter(|step| !change.recorded.contains(step));
         let both: Vec<Step> = change.recorded.iter().chain(old).cloned().collect();
         self.store.write_record(&Record { steps: both, ..half_way.clone() })?;
-        let told = neighbours.iter().try_for_each(|there| self.store.write_record(&there.after));
-        let done = match told {
-            Ok(()) => run.run(&change.steps),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = done {
-            return Err(self.change_back(run, before, &facts, neighbours, error));
-        }
-        run.lock()?;
         let nets = |outcome: &Outcome| -> Vec<IpNet> { outcome.addresses.iter().map(|address| address.net).collect() };
         let there = nets(&change.outcome);
         let mut withdrawn = before.withdrawn.clone();
@@ -84,7 +75,11 @@ impl Engine {
             outcome: Some(change.outcome),
             ..before.clone()
         };
-        self.store.write_record(&record)?;
+        let told = neighbours.iter().try_for_each(|there| self.store.write_record(&there.after));
+        let done = told.and_then(|()| run.run(&change.steps)).and_then(|()| run.lock());
+        if let Err(error) = done.and_then(|()| self.store.write_record(&record)) {
+            return Err(self.change_back(run, before, &facts, neighbours, error));
+        }
         Ok(change.steps)
     }
 
