@@ -9,7 +9,8 @@
 //!   leases/<network>/.owner-<hash>             with `ipam.dataDir` only: the addresses that an attachment had
 //!   leases/<network>/.ring-<hash>              which addresses of a range set are taken: a hint, see ring.rs
 //!   shared/<object>/<hash>                     one stake each in a bridge, holder or gateway address
-//!   locks/                                     the directory is the state lock; attachments in it, a byte each
+//!   locks/                                     the directory is the state lock; attachments in it, a byte each; spare,
+//!                                              the file of a record that is gone, for the next one
 //! ```
 //!
 //! On tmpfs, all of it is gone at reboot, like the network namespaces that it describes. No function here

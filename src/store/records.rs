@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 
-use super::{Store, atomic, names_in, read_optional, remove_optional};
+use super::{Store, atomic, is_absent, names_in, read_optional, remove_optional};
 use crate::error::{Code, Coded, Error, Result};
 use crate::model::{AttachmentKey, ContainerId, IfName, NetworkName};
 use crate::plan::Record;
@@ -39,7 +39,8 @@ impl Store {
             self.note_several(&record.key.container)?;
         }
         let bytes = serde_json::to_vec(record).coded(Code::Internal, || "encode record")?;
-        self.in_dir(&self.records_of(&record.key.network), || atomic::replace(&path, &bytes, &self.root, false))?
+        let replace = || atomic::replace_using(&self.spare_path(), &path, &bytes, &self.root);
+        self.in_dir(&self.records_of(&record.key.network), replace)?
             .coded(Code::Io, || format!("write record {}", path.display()))
     }
 
@@ -63,7 +64,16 @@ impl Store {
         if several.exists() && self.attachments_of_container(&key.container)?.len() <= 2 {
             remove_optional(&several)?;
         }
-        remove_optional(&self.record_path(key)).map(drop)
+        let path = self.record_path(key);
+        match atomic::retire(&path, &self.spare_path()) {
+            Err(error) if !is_absent(&error) => Err(error).coded(Code::Io, || format!("remove {}", path.display())),
+            _ => Ok(()),
+        }
+    }
+
+    /// The last removed record's file, for the next one.
+    fn spare_path(&self) -> PathBuf {
+        self.root.join("locks").join("spare")
     }
 
     /// Whether attachments of the container may know of each other, and so must be looked for: a directory of
