@@ -18,8 +18,8 @@ pub(super) enum Channel {
 /// By which way the step is done.
 pub(super) fn channel(step: &Step) -> Channel {
     match step {
-        Step::Add(Object::Veth(_) | Object::Bridge(_) | Object::Ifb(_) | Object::Loopback(..))
-        | Step::Del(Object::Loopback(Family::V6, _))
+        Step::Add(Object::Veth(_) | Object::Bridge(_) | Object::Ifb(_) | Object::Loopback(..) | Object::Pool(_))
+        | Step::Del(Object::Loopback(Family::V6, _) | Object::Pool(_))
         | Step::Set(Setting::Port(_) | Setting::Alias { .. }) => Channel::Netlink(Side::Host),
         Step::Add(Object::Address(side, _) | Object::Route(side, _))
         | Step::Del(Object::Address(side, _) | Object::Route(side, _))

@@ -9,7 +9,7 @@ use super::{Container, Engine, refused};
 use crate::error::Result;
 use crate::kernel::{self, Endpoint, FibAnswer, KernelError, LinkView};
 use crate::model::{Addressing, Attachment, Family, Forwarding, Gateway, IfName, Mode, Mtu};
-use crate::plan::{self, Facts, FibMatch, Object, Record, Route, Setting, Shared, Side, Step, owner_of_alias};
+use crate::plan::{self, Facts, FibMatch, Object, Pool, Record, Route, Setting, Shared, Side, Step, owner_of_alias};
 
 /// Destinations that no route but a default route leads to: "this" network (RFC 1122) and the unassigned
 /// part beside the loopback address (RFC 4291).
@@ -139,6 +139,11 @@ impl Engine {
         }
         for shared in shared_objects(attachment) {
             let users = self.store.users(&shared, key)?;
+            if let Shared::Pool(pool) = &shared
+                && (users.mine || users.others)
+            {
+                facts.pools.insert(pool.clone()); // not looked for: to add what is there does no harm
+            }
             facts.users.insert(shared, users);
         }
         Ok(())
@@ -161,6 +166,8 @@ impl Engine {
                     let users = self.store.users(shared, &record.key)?;
                     facts.users.insert(shared.clone(), users);
                     names.extend(link_of(shared));
+                    // To delete what is gone does no harm, to look for it would take a dump.
+                    facts.pools.extend(pool_of(shared));
                 }
                 Step::Add(Object::Veth(veth)) => drop(names.insert(veth.host.clone())),
                 Step::Add(Object::Ifb(ifb)) => drop(names.insert(ifb.name.clone())),
@@ -191,6 +198,7 @@ impl Engine {
         let mut facts = self.facts_to_detach(record)?;
         // Without a pessimistic reading of leases: a lease that is gone is drift.
         facts.leases.clear();
+        self.observe_pools(&mut facts, record).await.map_err(|error| refused(&error, "look at routes"))?;
         for step in &record.steps {
             if let Step::Add(Object::Lease(lease)) = step
                 && let Some(owner) = self.store.lease_owner(lease)?
@@ -235,6 +243,19 @@ impl Engine {
         let ends = container.endpoint.look_up_indices(&[peer])?;
         let is_end = |view: &LinkView| view.link.kind == plan::LinkKind::Veth && view.peer == Some(own.index);
         Ok(ends.into_iter().find(is_end).map(|view| view.name))
+    }
+
+    /// Which networks are unreachable where no container is, of those that the record names.
+    async fn observe_pools(&self, facts: &mut Facts, record: &Record) -> Result<(), KernelError> {
+        facts.pools.clear();
+        let pools = record.steps.iter().filter_map(|step| match step {
+            Step::Add(Object::Pool(pool)) => Some((pool.dst.family(), pool.table, pool.protocol)),
+            _ => None,
+        });
+        for (family, table, protocol) in pools.collect::<BTreeSet<_>>() {
+            facts.pools.extend(self.host.pools(family, table, protocol).await?);
+        }
+        Ok(())
     }
 
     /// The rates to which links are limited, as the kernel tells them.
@@ -347,13 +368,21 @@ fn shared_link(attachment: &Attachment) -> Option<IfName> {
 fn link_of(shared: &Shared) -> Option<IfName> {
     match shared {
         Shared::Bridge(link) | Shared::Holder(link) | Shared::Address(link, _) => Some(link.clone()),
-        Shared::Loopback(_) | Shared::Isolated(_) | Shared::Chain(_) => None,
+        Shared::Loopback(_) | Shared::Isolated(_) | Shared::Chain(_) | Shared::Pool(_) => None,
+    }
+}
+
+fn pool_of(shared: &Shared) -> Option<Pool> {
+    match shared {
+        Shared::Pool(pool) => Some(pool.clone()),
+        _ => None,
     }
 }
 
 /// What the attachment may have to share with others.
 fn shared_objects(attachment: &Attachment) -> Vec<Shared> {
-    match &attachment.network.mode {
+    let pools = Pool::of(attachment).map(Shared::Pool);
+    let mut objects = match &attachment.network.mode {
         Mode::Bridged(bridge) => {
             let addresses = attachment.addresses.iter().filter_map(|address| {
                 let net = IpNet::new(address.gateway?, address.net.prefix_len()).ok()?;
@@ -369,7 +398,9 @@ fn shared_objects(attachment: &Attachment) -> Vec<Shared> {
             .collect()
         }
         Mode::Routed(_) => Vec::new(),
-    }
+    };
+    objects.extend(pools);
+    objects
 }
 
 fn fib_match(asked: IpNet, answer: &FibAnswer, link: Option<&LinkView>) -> FibMatch {

@@ -142,6 +142,10 @@ impl<'a> Run<'a> {
             match outcome {
                 Ok(()) => self.done.push(step.clone()),
                 Err(error) if is_removal(step) && error.is_absent() => {}
+                // Another attachment of the network has made it, or somebody whose it stays: a DEL goes by our protocol.
+                Err(error) if matches!(step, Step::Add(Object::Pool(_))) && error.is_exists() => {
+                    self.done.push(step.clone());
+                }
                 Err(error) => {
                     self.was_busy |= error.is_busy();
                     first_error = first_error.or_else(|| Some(explain(step, &error)));
@@ -190,6 +194,8 @@ impl<'a> Run<'a> {
             Step::Del(Object::Address(_, address)) => kernel::delete_address(index(&address.link)?, address),
             Step::Add(Object::Route(_, route)) => kernel::add_route(index(&route.link)?, route)?,
             Step::Del(Object::Route(_, route)) => kernel::delete_route(index(&route.link)?, route)?,
+            Step::Add(Object::Pool(pool)) => kernel::add_pool(pool)?,
+            Step::Del(Object::Pool(pool)) => kernel::delete_pool(pool)?,
             Step::Set(Setting::Route(_, route)) => kernel::replace_route(index(&route.link)?, route)?,
             Step::Set(Setting::State { link, up, .. }) => kernel::set_state(index(link)?, *up),
             Step::Set(Setting::AddressGeneration { link, on, .. }) => kernel::set_address_generation(index(link)?, *on),

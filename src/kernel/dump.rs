@@ -7,7 +7,7 @@ use super::route::{self, FibAnswer};
 use super::socket::{KernelError, Reply, Request};
 use super::view::LinkView;
 use crate::model::{Family, IfName};
-use crate::plan::{LinkAddress, Route};
+use crate::plan::{LinkAddress, Pool, Route, RouteKind};
 use rtnetlink::packet_route::RouteNetlinkMessage as Message;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage};
 use std::net::IpAddr;
@@ -95,6 +95,18 @@ impl Endpoint {
             Err(error) if error.is_unsupported() || error.is_absent() => Ok(Vec::new()),
             Err(error) => Err(error),
         }
+    }
+
+    /// The networks that routes of a protocol make unreachable in a table.
+    pub async fn pools(&self, family: Family, table: u32, protocol: u8) -> Result<Vec<Pool>, KernelError> {
+        let found = match self.socket.dump(route::dump_pools(family, table, protocol)).await {
+            Ok(messages) => messages,
+            Err(error) if error.is_unsupported() || error.is_absent() => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let answers = found.iter().filter_map(FibAnswer::from_message);
+        let pools = answers.filter(|answer| answer.metric == Pool::METRIC && answer.kind == RouteKind::Reject);
+        Ok(pools.map(|answer| Pool { dst: answer.dst, table, protocol }).collect())
     }
 
     /// The routes through one link, in the given tables.

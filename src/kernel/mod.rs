@@ -46,8 +46,8 @@ pub use remove::remove_link;
 pub use rootfs::{Rootfs, Written};
 pub use route::{FibAnswer, LOCAL_TABLE};
 pub(crate) use route::{
-    add as add_route, add_loopback as add_loopback_route, delete as delete_route,
-    delete_loopback as delete_loopback_route, replace as replace_route,
+    add as add_route, add_loopback as add_loopback_route, add_pool, delete as delete_route,
+    delete_loopback as delete_loopback_route, delete_pool, replace as replace_route,
 };
 pub use shape::{is_redirected, limit, rate_of, redirect, undirect, unlimit};
 pub use socket::{Answer, KernelError, Reply, Request, Socket};

@@ -12,7 +12,7 @@ use rtnetlink::packet_route::route::{
 
 use super::socket::{KernelError, Reply, Request};
 use crate::model::{Addressing, Family, IfName};
-use crate::plan::{Route, RouteKind};
+use crate::plan::{Pool, Route, RouteKind};
 
 /// Adds a route; fails if one to the same destination with the same metric is in the table.
 pub(crate) fn add(index: u32, route: &Route) -> Result<Request, KernelError> {
@@ -49,6 +49,36 @@ fn loopback(index: u32) -> RouteMessage {
     let mut message = builder.priority(171).build();
     message.header.kind = RouteType::Local;
     message
+}
+
+/// Makes a network unreachable; fails if one to the same destination with the same metric is in the table.
+pub(crate) fn add_pool(pool: &Pool) -> Result<Request, KernelError> {
+    Ok(Request::create(Message::NewRoute(unreachable(pool)?)))
+}
+
+/// The same, not any more.
+pub(crate) fn delete_pool(pool: &Pool) -> Result<Request, KernelError> {
+    Ok(Request::plain(Message::DelRoute(unreachable(pool)?)))
+}
+
+fn unreachable(pool: &Pool) -> Result<RouteMessage, KernelError> {
+    let builder = RouteMessageBuilder::<IpAddr>::new()
+        .destination_prefix(pool.dst.addr(), pool.dst.prefix_len())
+        .map_err(|why| KernelError::of(nix::errno::Errno::EINVAL, why.to_string()))?;
+    let builder = builder.table_id(pool.table).protocol(RouteProtocol::from(pool.protocol)).priority(Pool::METRIC);
+    let mut message = builder.build();
+    message.header.kind = RouteType::Unreachable;
+    message.header.scope = RouteScope::Universe;
+    Ok(message)
+}
+
+/// Asks for the routes of a table that make networks unreachable, by their protocol: the kernel sends no others
+/// (`ip_valid_fib_dump_req()`), however many there are.
+pub(crate) fn dump_pools(wanted: Family, table: u32, protocol: u8) -> Message {
+    let mut message = dump_request(wanted, table, None);
+    message.header.kind = RouteType::Unreachable;
+    message.header.protocol = RouteProtocol::from(protocol);
+    Message::GetRoute(message)
 }
 
 fn build(index: u32, route: &Route) -> Result<RouteMessage, KernelError> {
@@ -99,6 +129,10 @@ pub(crate) fn get(destination: IpAddr, link: Option<u32>) -> Request {
 
 /// Asks for the routes of a table, those of one link only if an index is given.
 pub(crate) fn dump_of(wanted: Family, table: u32, index: Option<u32>) -> Message {
+    Message::GetRoute(dump_request(wanted, table, index))
+}
+
+fn dump_request(wanted: Family, table: u32, index: Option<u32>) -> RouteMessage {
     let mut message = RouteMessage::default();
     message.header.address_family = family(wanted);
     if let Ok(small) = u8::try_from(table) {
@@ -109,7 +143,7 @@ pub(crate) fn dump_of(wanted: Family, table: u32, index: Option<u32>) -> Message
     if let Some(index) = index {
         message.attributes.push(RouteAttribute::Oif(index));
     }
-    Message::GetRoute(message)
+    message
 }
 
 fn family(family: Family) -> AddressFamily {

@@ -117,11 +117,15 @@ pub struct HostRoutes {
     /// `rtm_protocol`. 171 is free in `include/uapi/linux/rtnetlink.h`, and neither FRR nor BIRD takes it
     /// for its own (186 would be BGP, and FRR sweeps those).
     pub protocol: u8,
+    /// Networks to which the host answers "unreachable" wherever no container has the address: else a packet for one
+    /// that has gone would follow the default route, back to the router that sent it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pools: Vec<IpNet>,
 }
 
 impl Default for HostRoutes {
     fn default() -> Self {
-        Self { table: 254, metric: 0, protocol: 171 }
+        Self { table: 254, metric: 0, protocol: 171, pools: Vec::new() }
     }
 }
 

@@ -278,6 +278,13 @@ impl Ipam {
         ranges.chain(addresses.iter().map(|address| super::single(address.net.addr()))).collect()
     }
 
+    /// The subnets of its ranges.
+    #[must_use]
+    pub fn subnets(&self) -> Vec<IpNet> {
+        let Self::BuiltIn { ranges, .. } = self else { return Vec::new() };
+        ranges.iter().flat_map(|set| &set.0).map(|range| range.subnet.trunc()).collect()
+    }
+
     /// The family of each address that an attachment gets, as far as the configuration says.
     #[must_use]
     pub fn families(&self) -> Vec<Family> {

@@ -47,6 +47,7 @@ impl Facts {
             }
             Object::Address(side, address) => drop(self.namespace_mut(*side).addresses.insert(address.clone())),
             Object::Route(side, route) => self.namespace_mut(*side).routes.push(route.clone()),
+            Object::Pool(pool) => drop(self.pools.insert(pool.clone())),
             Object::Part(part) => drop(self.parts.insert(*part)),
             Object::Chain(NetworkChain { name, .. }) => drop(self.chains.insert(name.clone())),
             Object::Element(Held { element, shared, .. }) => {
@@ -87,6 +88,7 @@ impl Facts {
             Object::Holder(holder) => self.host.drop_link(&holder.name),
             Object::Address(side, address) => self.namespace_mut(*side).drop_address(address),
             Object::Route(side, route) => self.namespace_mut(*side).routes.retain(|there| !route.is(there)),
+            Object::Pool(pool) => drop(self.pools.remove(pool)),
             Object::Part(part) => drop(self.parts.remove(part)),
             Object::Chain(NetworkChain { name, .. }) => drop(self.chains.remove(name)),
             Object::Element(Held { element, .. }) => drop(self.elements.remove(&(element.set, element.key.clone()))),

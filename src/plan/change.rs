@@ -172,6 +172,7 @@ fn may_go(object: &Object, own_link: &IfName) -> bool {
         | Object::Veth(_)
         | Object::Bridge(_)
         | Object::Holder(_)
+        | Object::Pool(_)
         | Object::Part(_) => false,
     }
 }

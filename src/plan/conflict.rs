@@ -6,6 +6,7 @@
 use ipnet::IpNet;
 
 use super::facts::{Facts, FibMatch, RouteKind};
+use super::pool::Pool;
 use super::routed::host_routes;
 use super::step::owner_of_alias;
 use crate::error::{Code, Error, Result};
@@ -52,6 +53,9 @@ pub(super) fn refuse(attachment: &Attachment, facts: &Facts) -> Result<()> {
 fn refuse_one(attachment: &Attachment, found: &FibMatch) -> Result<()> {
     let owner = found.alias.as_deref().and_then(owner_of_alias).filter(|owner| owner.contains('/'));
     let link = found.link.as_ref().map_or_else(String::new, |link| format!(" on {link}"));
+    if found.kind == RouteKind::Reject && found.metric == Pool::METRIC {
+        return Ok(()); // it says that nobody is there
+    }
     let inside = found.asked.contains(&found.dst);
     let why = match (found.kind, owner) {
         (RouteKind::Local, None) if inside => format!("{} is an address of the host itself{link}", found.dst.addr()),

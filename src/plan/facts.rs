@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::link::{Link, LinkKind};
+use super::pool::Pool;
 use super::route::Route;
 use super::ruleset::{Element, GuardedLink, Key, Part, Set, Value};
 use super::step::{Held, LinkAddress, Object, Setting, Shared, Side, Step};
@@ -43,6 +44,8 @@ pub struct Facts {
     pub host_ipv6: bool,
     /// The parts of the ruleset that are whole, and of this version.
     pub parts: BTreeSet<Part>,
+    /// Networks that are unreachable where no container is.
+    pub pools: BTreeSet<Pool>,
     /// Networks' own chains that are there.
     pub chains: BTreeSet<String>,
     /// The links by which the host's loopback addresses are good.
@@ -205,6 +208,7 @@ impl Facts {
         self.leases.extend(other.leases);
         self.users.extend(other.users);
         self.parts.extend(other.parts);
+        self.pools.extend(other.pools);
         self.chains.extend(other.chains);
         self.loopback.extend(other.loopback);
         self.elements.extend(other.elements);
@@ -250,6 +254,7 @@ impl Facts {
                 self.namespace(*side).addresses.iter().any(|there| there.link == wanted.link && there.net == wanted.net)
             }
             Object::Route(side, wanted) => self.namespace(*side).routes.iter().any(|there| wanted.is(there)),
+            Object::Pool(pool) => self.pools.contains(pool),
             Object::Part(part) => self.parts.contains(part),
             Object::Chain(chain) => self.chains.contains(&chain.name),
             Object::Element(Held { element, .. }) => {

@@ -7,7 +7,7 @@ use ipnet::{IpNet, Ipv6Net};
 use super::builder::Builder;
 use super::route::Route;
 use super::step::{Holder, LinkAddress, Object, Setting, Shared, Side, Sysctl, Veth};
-use super::{filter, forwarding};
+use super::{filter, forwarding, pool};
 use crate::error::{Code, Error, Result};
 use crate::model::{Addressing, Attachment, Family, Gateway, IfName, Mtu, single};
 
@@ -62,6 +62,7 @@ pub(super) fn plan(builder: &mut Builder<'_>, attachment: &Attachment, gateway: 
     }
     builder.set(Setting::State { side: Side::Host, link: host.clone(), up: true });
     filter::open_loopback(builder, attachment);
+    pool::plan(builder, attachment);
     for route in host_routes(attachment, gateway) {
         builder.add(Object::Route(Side::Host, route));
     }

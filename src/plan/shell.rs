@@ -216,6 +216,9 @@ impl Words<'_> {
             Object::Route(side, route) => {
                 Part::Command(*side, self.ip(*side, &format!("route {verb} {}", route_words(route))))
             }
+            // Others of the network may have made it.
+            Object::Pool(pool) if add => host(format!("ip route add {pool} 2>/dev/null || true")),
+            Object::Pool(pool) => host(format!("ip route del {pool}")),
             Object::Part(part) if add => Part::Ruleset(part.script()),
             Object::Part(part) => Part::Ruleset(vec![format!("delete table {} {}", part.table(), super::TABLE)]),
             Object::Chain(chain) => Part::Ruleset(if add { chain.script() } else { chain.removal() }),

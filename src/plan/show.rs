@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::pool::Pool;
 use super::route::Route;
 use super::ruleset::{NetworkChain, TABLE};
 use super::step::{
@@ -52,6 +53,7 @@ fn show_object(f: &mut fmt::Formatter<'_>, object: &Object, verb: &str) -> fmt::
         }
         Object::Address(side, address) => write!(f, "{}ip address {verb} {address}", prefix(*side)),
         Object::Route(side, route) => write!(f, "{}ip route {verb} {route}", prefix(*side)),
+        Object::Pool(pool) => write!(f, "ip route {verb} {pool}"),
         Object::Part(part) => write!(f, "nft {verb} {part}"),
         Object::Chain(NetworkChain { name, .. }) => write!(f, "nft {verb} chain inet {TABLE} {name}"),
         Object::Element(Held { element, .. }) => {
@@ -111,7 +113,18 @@ impl fmt::Display for Shared {
             Self::Chain(name) => write!(f, "chain {name}"),
             Self::Loopback(link) => write!(f, "loopback addresses by {link}"),
             Self::Isolated(link) => write!(f, "isolation of {link}"),
+            Self::Pool(pool) => write!(f, "pool {} in table {}", pool.dst, pool.table),
         }
+    }
+}
+
+impl fmt::Display for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "unreachable {}", self.dst)?;
+        if self.table != Route::MAIN {
+            write!(f, " table {}", self.table)?;
+        }
+        write!(f, " metric {} proto {}", Self::METRIC, self.protocol)
     }
 }
 

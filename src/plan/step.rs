@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::pool::Pool;
 use super::route::Route;
 use super::ruleset::{Element, NetworkChain, Part};
 use crate::model::{AttachmentKey, Family, IfName, Lease, LinkFlags, Mac, PortMap, Rate};
@@ -91,6 +92,8 @@ pub enum Object {
     Address(Side, LinkAddress),
     /// A route.
     Route(Side, Route),
+    /// That a network is unreachable where no narrower route leads.
+    Pool(Pool),
     /// A part of the nf_tables ruleset.
     Part(Part),
     /// A chain of a network's own.
@@ -220,6 +223,8 @@ pub enum Shared {
     Loopback(IfName),
     /// That what is behind a bridge is isolated.
     Isolated(IfName),
+    /// The route that makes a network unreachable where no container is.
+    Pool(Pool),
 }
 
 /// A veth pair. The peer is born inside the container under its final name: moved there, the pair would

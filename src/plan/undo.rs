@@ -78,6 +78,7 @@ fn inverses(key: &AttachmentKey, step: &Step, before: Option<&Facts>, now: &Fact
             // Shared objects go with their last use; what stands on them goes with them. The ruleset stays: it is the
             // same for all who come after.
             Object::Part(_)
+            | Object::Pool(_)
             | Object::Bridge(_)
             | Object::Holder(_)
             | Object::Address(Side::Host, _)
@@ -167,13 +168,14 @@ fn shared_objects(shared: &Shared, now: &Facts) -> Vec<Object> {
         Shared::Isolated(link) => {
             [of_link(Set::IsolatedLinks, link), of_link(Set::IsolatedNetworks, link)].into_iter().flatten().collect()
         }
+        Shared::Pool(pool) => vec![Object::Pool(pool.clone())],
         Shared::Bridge(_) | Shared::Holder(_) | Shared::Address(..) => shared_object(shared, now).into_iter().collect(),
     }
 }
 
 fn shared_object(shared: &Shared, now: &Facts) -> Option<Object> {
     match shared {
-        Shared::Chain(_) | Shared::Loopback(_) | Shared::Isolated(_) => None,
+        Shared::Chain(_) | Shared::Loopback(_) | Shared::Isolated(_) | Shared::Pool(_) => None,
         Shared::Bridge(name) => {
             let link = now.host_link(name).filter(|link| link.is_ours(BridgeLink::ALIAS))?;
             let bridge = BridgeLink { name: name.clone(), mac: link.mac?, mtu: link.mtu };

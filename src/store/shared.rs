@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::{Store, atomic, names_in, read_optional, remove_optional};
 use crate::error::{Code, Coded, Result};
 use crate::model::{AttachmentKey, IfName};
-use crate::plan::{Shared, Users};
+use crate::plan::{Pool, Shared, Users};
 
 impl Store {
     fn shared_dir(&self, shared: &Shared) -> PathBuf {
@@ -17,6 +17,9 @@ impl Store {
             Shared::Chain(name) => format!("chain-{name}"),
             Shared::Loopback(link) => format!("loopback-{link}"),
             Shared::Isolated(link) => format!("isolated-{link}"),
+            Shared::Pool(Pool { dst, table, protocol }) => {
+                format!("pool-{table}-{protocol}-{}", dst.to_string().replace('/', "_"))
+            }
             Shared::Address(link, net) => format!("address-{link}-{}", net.to_string().replace('/', "_")),
         };
         self.root.join("shared").join(name)
@@ -82,6 +85,11 @@ fn parse(name: &str) -> Option<Shared> {
         "chain" => Shared::Chain(rest.to_owned()),
         "loopback" => Shared::Loopback(link(rest)?),
         "isolated" => Shared::Isolated(link(rest)?),
+        "pool" => {
+            let mut parts = rest.splitn(3, '-');
+            let (table, protocol) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+            Shared::Pool(Pool { dst: parts.next()?.replace('_', "/").parse().ok()?, table, protocol })
+        }
         "address" => {
             let (name, net) = rest.rsplit_once('-')?; // a link's name may contain '-', an address does not
             Shared::Address(link(name)?, net.replace('_', "/").parse().ok()?)

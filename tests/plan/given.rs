@@ -154,19 +154,24 @@ pub(crate) fn neighbour(of: &Attachment, container: &str) -> Attachment {
     Attachment { container_routes: of.container_routes.clone(), ..other }
 }
 
+fn pools() -> impl Strategy<Value = Vec<IpNet>> {
+    let both = vec![net("10.30.0.0/16"), net("2001:db8:30::/48")];
+    prop_oneof![2 => Just(Vec::new()), 1 => subsequence(both, 1..=2)]
+}
+
 fn attachments() -> impl Strategy<Value = Attachment> {
     let networks = (
         modes(),
         select(vec![Mtu::Auto, Mtu::Fixed(1280), Mtu::Fixed(1500)]),
         option::weighted(0.9, prop_oneof![4 => Just(None), 1 => Just(Some("dhcp".to_owned()))]),
         select(vec![Forwarding::Enable, Forwarding::Enable, Forwarding::Require, Forwarding::Leave]),
-        (select(vec![Route::MAIN, 100]), select(vec![0u32, 50]), select(vec![171u8, 4])),
+        (select(vec![Route::MAIN, 100]), select(vec![0u32, 50]), select(vec![171u8, 4]), pools()),
         routed_networks(),
         filters(),
         tunings(),
     );
     let networks = networks.prop_map(|(mode, mtu, ipam, forwarding, marks, routes, filters, tunings)| {
-        let (table, metric, protocol) = marks;
+        let (table, metric, protocol, pools) = marks;
         let plain = network(mode);
         Network {
             mtu,
@@ -175,7 +180,12 @@ fn attachments() -> impl Strategy<Value = Attachment> {
                 Some(plugin) => Some(Ipam::Delegated { plugin }),
                 None => plain.ipam.clone(),
             }),
-            host_routes: HostRoutes { table, metric, protocol },
+            host_routes: HostRoutes {
+                table,
+                metric,
+                protocol,
+                pools: if matches!(plain.mode, Mode::Routed(_)) { pools } else { Vec::new() },
+            },
             routes: if matches!(plain.mode, Mode::Routed(_)) { routes } else { Vec::new() },
             anti_spoof: filters.0,
             masquerade: filters.1,

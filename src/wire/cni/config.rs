@@ -287,10 +287,30 @@ pub struct HostRoutesKey {
     #[serde(default = "own_protocol", deserialize_with = "forgiving::number")]
     #[schemars(with = "u8")]
     pub protocol: u64,
+    /// Whether the host answers "unreachable" for addresses of the network that no container has: `true` for the
+    /// subnets of its ranges, or a list of networks.
+    #[serde(default)]
+    pub pool: PoolKey,
     /// Whatever else was given.
     #[serde(flatten)]
     #[schemars(skip)]
     pub(super) unknown: Unknown,
+}
+
+/// `hostRoutes.pool`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "expected true, false or a list of networks in CIDR notation")]
+pub enum PoolKey {
+    /// The subnets of the ranges, or none.
+    Ranges(bool),
+    /// These networks.
+    Networks(Vec<String>),
+}
+
+impl Default for PoolKey {
+    fn default() -> Self {
+        Self::Ranges(false)
+    }
 }
 
 fn main_table() -> u64 {
@@ -303,7 +323,13 @@ fn own_protocol() -> u64 {
 
 impl Default for HostRoutesKey {
     fn default() -> Self {
-        Self { table: main_table(), metric: 0, protocol: own_protocol(), unknown: Unknown::new() }
+        Self {
+            table: main_table(),
+            metric: 0,
+            protocol: own_protocol(),
+            pool: PoolKey::default(),
+            unknown: Unknown::new(),
+        }
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use ipnet::IpNet;
 use serde_json::Value;
 
 use super::config::{
-    BridgeKey, Config, DnsKey, ForwardingKey, GatewayObject, ModeKey, MtuKey, OneOrMore, RoutedNetworkKey, SchemeKey,
+    BridgeKey, Config, DnsKey, ForwardingKey, GatewayObject, ModeKey, MtuKey, OneOrMore, PoolKey, RoutedNetworkKey,
+    SchemeKey,
 };
 use super::filter::{IsolationKey, MasqueradeKey};
 use super::ipam::{IpamKey, invalid};
@@ -25,6 +27,7 @@ impl Config {
             Some(template) => HostLinkTemplate::parse(template).map_err(|why| invalid("hostInterface", why))?,
             None => HostLinkTemplate::default(),
         };
+        let ipam = self.ipam_model(&mode, runtime)?;
         Ok(Network {
             name: name.clone(),
             mtu: match self.mtu {
@@ -33,8 +36,8 @@ impl Config {
             },
             host_link,
             routes: self.routes.iter().map(RoutedNetworkKey::to_model).collect::<Result<_>>()?,
-            host_routes: self.host_routes_model()?,
-            ipam: self.ipam_model(&mode, runtime)?,
+            host_routes: self.host_routes_model(&mode, ipam.as_ref())?,
+            ipam,
             forwarding: match self.forwarding {
                 ForwardingKey::Enable => Forwarding::Enable,
                 ForwardingKey::Require => Forwarding::Require,
@@ -93,7 +96,7 @@ impl Config {
         }
     }
 
-    fn host_routes_model(&self) -> Result<HostRoutes> {
+    fn host_routes_model(&self, mode: &Mode, ipam: Option<&Ipam>) -> Result<HostRoutes> {
         let key = &self.host_routes;
         let protocol = u8::try_from(key.protocol);
         let table = narrow("hostRoutes.table", key.table)?;
@@ -105,6 +108,7 @@ impl Config {
             metric: narrow("hostRoutes.metric", key.metric)?,
             protocol: protocol
                 .map_err(|_| invalid("hostRoutes.protocol", format!("{} is not in 0..255", key.protocol)))?,
+            pools: key.pool.to_model(mode, ipam)?,
         })
     }
 
@@ -179,6 +183,33 @@ impl From<&Dns> for DnsKey {
     fn from(dns: &Dns) -> Self {
         let Dns { nameservers, domain, search, options } = dns.clone();
         Self { nameservers, domain, search, options, unknown: super::config::Unknown::new() }
+    }
+}
+
+impl PoolKey {
+    fn to_model(&self, mode: &Mode, ipam: Option<&Ipam>) -> Result<Vec<IpNet>> {
+        let wrong = |why: String| invalid("hostRoutes.pool", why);
+        let mut pools = match self {
+            Self::Ranges(false) => return Ok(Vec::new()),
+            _ if matches!(mode, Mode::Bridged(_)) => {
+                return Err(wrong("belongs to mode \"routed\": a bridge has a connected route to its subnet".into()));
+            }
+            Self::Ranges(true) => ipam.map(Ipam::subnets).unwrap_or_default(),
+            Self::Networks(list) => {
+                let parse = |text: &String| parse_network(text).map_err(|why| wrong(why.to_string()));
+                list.iter().map(parse).collect::<Result<_>>()?
+            }
+        };
+        if pools.is_empty() {
+            return Err(wrong("the network has no ranges whose subnets it could mean".into())
+                .hint("list the networks: \"pool\": [\"192.0.2.0/24\"]"));
+        }
+        if let Some(all) = pools.iter().find(|pool| pool.prefix_len() == 0) {
+            return Err(wrong(format!("{all} is everything: the host's own default route would be moot")));
+        }
+        pools.sort();
+        pools.dedup();
+        Ok(pools)
     }
 }
 
