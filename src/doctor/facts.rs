@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Announcer;
 use crate::model::{Family, Forwarding, Gateway};
 
 /// All that the checks go by. What is not known is left out, and then nothing is said of it.
@@ -33,6 +34,8 @@ pub struct HostFacts {
     pub files: Vec<HostFile>,
     /// Which of `networkd` and `NetworkManager` are running.
     pub running: BTreeSet<&'static str>,
+    /// What routing daemons make of the routes of containers.
+    pub announcers: Vec<Announcer>,
     /// What nobody uses any more.
     pub leftovers: Vec<Leftover>,
 }

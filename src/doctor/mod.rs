@@ -15,6 +15,7 @@ mod forwarding;
 mod ini;
 mod kernel;
 mod leftovers;
+mod routing;
 mod services;
 mod sysctls;
 
@@ -23,6 +24,7 @@ use std::fmt;
 use serde::Serialize;
 
 pub use facts::{Feature, HostFacts, HostFile, Leftover, Moored, Served, Uplink, Wall};
+pub use routing::Announcer;
 
 /// How bad it is. The order is that of badness.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -83,7 +85,7 @@ impl Finding {
 type Check = (&'static str, &'static str, fn(&HostFacts) -> Vec<Finding>);
 
 /// All checks, in the order in which they are printed.
-const CHECKS: [Check; 15] = [
+const CHECKS: [Check; 16] = [
     ("forwarding", "on wherever it is needed", forwarding::forwarding),
     ("router-advertisements", "no default route is at risk", forwarding::router_advertisements),
     ("rp_filter", "not in the way", sysctls::rp_filter),
@@ -95,6 +97,7 @@ const CHECKS: [Check; 15] = [
     ("networkd", "leaves the links of containers alone", services::networkd),
     ("NetworkManager", "leaves the links of containers alone", services::network_manager),
     ("udev", "leaves the links of containers alone", services::udev),
+    ("routing", "whatever routing daemon there is announces containers", routing::routing),
     ("kernel", "has all that springline uses", kernel::kernel),
     ("networks", "all definitions can be read", leftovers::networks),
     ("state", "nothing is left of dead containers", leftovers::state),

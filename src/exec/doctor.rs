@@ -7,12 +7,12 @@ use std::path::Path;
 
 use super::status::what_to_allow;
 use super::{Engine, refused};
-use crate::doctor::{Feature, HostFacts, HostFile, Leftover, Moored, Served, Uplink, Wall};
+use crate::doctor::{Announcer, Feature, HostFacts, HostFile, Leftover, Moored, Served, Uplink, Wall};
 use crate::error::Result;
 use crate::kernel::nft::Nft;
-use crate::kernel::{self, KernelError, LinkView, named};
+use crate::kernel::{self, KernelError, LinkView, Picked, RoutingDaemon, named};
 use crate::model::{Addressing, Attachment, AttachmentKey, Family, Gateway, Ipam, LINK_GROUP, Mode, Network};
-use crate::plan::{self, BRIDGE_NETFILTER, Object, Part, Record, Route, RouteKind, Shared, Step, VERSION};
+use crate::plan::{self, BRIDGE_NETFILTER, Object, Part, Record, Route, RouteKind, Shared, Side, Step, VERSION};
 
 /// `RTPROT_RA`: learnt from router advertisements.
 const ROUTER_ADVERTISEMENT: u8 = 9;
@@ -68,6 +68,7 @@ impl Engine {
             Err(error) => facts.blind.push(("kernel", error.to_string())),
         }
         observe_files(&mut facts, root);
+        observe_announcers(&mut facts, &records);
         Ok(facts)
     }
 
@@ -277,6 +278,32 @@ fn served(network: &Network, links: &[LinkView], records: &[Record]) -> Served {
 /// The hash of a container that there may be.
 fn plan_hash(network: &Network) -> u128 {
     AttachmentKey::parse(&format!("{}/container/eth0", network.name)).map_or(0, |key| key.hash(""))
+}
+
+/// Asks routing daemons for one route of each family. Containers that are hidden behind the host's addresses need nobody to
+/// know theirs.
+fn observe_announcers(facts: &mut HostFacts, records: &[Record]) {
+    let is_open = |record: &&Record| record.wanted.as_ref().is_some_and(|wanted| wanted.network.masquerade.is_none());
+    let steps = || records.iter().filter(is_open).flat_map(|record| &record.steps);
+    let routes = Family::BOTH.map(|family| {
+        steps().find_map(|step| match step {
+            Step::Add(Object::Route(Side::Host, route)) if route.dst.family() == family => Some(route.dst),
+            _ => None,
+        })
+    });
+    for daemon in RoutingDaemon::all(&facts.root) {
+        for route in routes.iter().flatten() {
+            match daemon.picked(*route) {
+                Ok(picked) => facts.announcers.push(Announcer {
+                    name: daemon.name,
+                    route: route.to_string(),
+                    knows: picked != Picked::Unknown,
+                    announces: picked == Picked::Announced,
+                }),
+                Err(error) => facts.blind.push(("routing", format!("{}: {error}", daemon.place.display()))),
+            }
+        }
+    }
 }
 
 fn observe_files(facts: &mut HostFacts, root: Option<&Path>) {

@@ -198,7 +198,7 @@ impl Engine {
         let mut facts = self.facts_to_detach(record)?;
         // Without a pessimistic reading of leases: a lease that is gone is drift.
         facts.leases.clear();
-        self.observe_pools(&mut facts, record).await.map_err(|error| refused(&error, "look at routes"))?;
+        self.observe_pools(&mut facts, record).map_err(|error| refused(&error, "look at routes"))?;
         for step in &record.steps {
             if let Step::Add(Object::Lease(lease)) = step
                 && let Some(owner) = self.store.lease_owner(lease)?
@@ -246,14 +246,14 @@ impl Engine {
     }
 
     /// Which networks are unreachable where no container is, of those that the record names.
-    async fn observe_pools(&self, facts: &mut Facts, record: &Record) -> Result<(), KernelError> {
+    fn observe_pools(&self, facts: &mut Facts, record: &Record) -> Result<(), KernelError> {
         facts.pools.clear();
         let pools = record.steps.iter().filter_map(|step| match step {
             Step::Add(Object::Pool(pool)) => Some((pool.dst.family(), pool.table, pool.protocol)),
             _ => None,
         });
         for (family, table, protocol) in pools.collect::<BTreeSet<_>>() {
-            facts.pools.extend(self.host.pools(family, table, protocol).await?);
+            facts.pools.extend(self.host.pools(family, table, protocol)?);
         }
         Ok(())
     }

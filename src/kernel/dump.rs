@@ -98,13 +98,13 @@ impl Endpoint {
     }
 
     /// The networks that routes of a protocol make unreachable in a table.
-    pub async fn pools(&self, family: Family, table: u32, protocol: u8) -> Result<Vec<Pool>, KernelError> {
-        let found = match self.socket.dump(route::dump_pools(family, table, protocol)).await {
+    pub fn pools(&self, family: Family, table: u32, protocol: u8) -> Result<Vec<Pool>, KernelError> {
+        let found = match self.socket.dump(&route::dump_pools(family, table, protocol)) {
             Ok(messages) => messages,
             Err(error) if error.is_unsupported() || error.is_absent() => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
-        let answers = found.iter().filter_map(FibAnswer::from_message);
+        let answers = found.iter().filter_map(FibAnswer::read);
         let pools = answers.filter(|answer| answer.metric == Pool::METRIC && answer.kind == RouteKind::Reject);
         Ok(pools.map(|answer| Pool { dst: answer.dst, table, protocol }).collect())
     }

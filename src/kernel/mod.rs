@@ -22,6 +22,7 @@ pub(crate) mod process;
 mod remove;
 mod rootfs;
 mod route;
+mod routing;
 mod shape;
 mod socket;
 mod sysctl;
@@ -49,6 +50,7 @@ pub(crate) use route::{
     add as add_route, add_loopback as add_loopback_route, add_pool, delete as delete_route,
     delete_loopback as delete_loopback_route, delete_pool, replace as replace_route,
 };
+pub use routing::{Picked, RoutingDaemon};
 pub use shape::{is_redirected, limit, rate_of, redirect, undirect, unlimit};
 pub use socket::{Answer, KernelError, Reply, Request, Socket};
 pub use sysctl::SysctlDir;
