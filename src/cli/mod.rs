@@ -20,6 +20,7 @@ mod plan;
 mod progress;
 mod schema;
 mod table;
+mod watch;
 mod world;
 
 use std::io::{self, Write};
@@ -94,6 +95,12 @@ enum Command {
     /// A namespace lives if its path still leads to it, by the kernel's cookie: one that was made anew at the same
     /// path is another. What is alive is never touched.
     Gc(gc::Arguments),
+    /// Keep an eye on containers' links: withdraw routes to what is unplugged, put right what drifts, remove what is dead
+    ///
+    /// Runs until SIGTERM or SIGINT. When a container's interface goes down, the host's routes to it go, so that routing
+    /// daemons withdraw them; when it comes up again, they are put back. What `check --repair` and `gc` do now and then is
+    /// done when it happens. Nothing depends on it: without it, routes stay while an interface is down.
+    Watch(watch::Arguments),
     /// Say what is wrong with this host for containers, why it matters, and the command that mends it
     ///
     /// Forwarding, default routes at risk, sysctls that contradict a network's gateway scheme, other people's firewalls and
@@ -142,6 +149,7 @@ pub fn main() -> ExitCode {
         Command::Demo => demo::run(&mut out),
         Command::Check(arguments) => check::run(&arguments, &mut out),
         Command::Gc(arguments) => gc::run(&arguments, &mut out),
+        Command::Watch(arguments) => watch::run(&arguments, &mut out),
         Command::Doctor(arguments) => doctor::run(&arguments, &mut out).map(|found| status = found),
         Command::Hook(hook) => hook::run(&hook),
         Command::Distconfig(arguments) => distconfig::run(&arguments, &mut out),

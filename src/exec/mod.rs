@@ -20,6 +20,7 @@ mod preview;
 mod repair;
 mod run;
 mod status;
+mod watch;
 
 use std::cell::OnceCell;
 use std::{fs, io};
@@ -30,6 +31,7 @@ pub use detach::Today;
 pub use edit::{AddressRoute, Edit};
 pub use gc::Spared;
 pub use guest::{FileState, GuestReport, configure_guest, guest_of_container, preview_guest, release_guest};
+pub use watch::Reconciled;
 
 use crate::error::{Code, Coded, Error, Result};
 use crate::kernel::nft::Nft;

@@ -29,6 +29,7 @@ mod sysctl;
 mod transport;
 mod view;
 mod wait;
+mod watch;
 
 pub(crate) use address::{add as add_address, delete as delete_address};
 pub use conntrack::{Connection, Conntrack};
@@ -56,3 +57,4 @@ pub use socket::{Answer, KernelError, Reply, Request, Socket};
 pub use sysctl::SysctlDir;
 pub use view::LinkView;
 pub use wait::await_ready;
+pub use watch::{News, Watcher};
