@@ -19,6 +19,10 @@ pub(super) struct Arguments {
     /// Which attachments: NETWORK/ID/IFNAME, NETWORK/ID, or a container's ID
     #[arg(required = true)]
     attachments: Vec<String>,
+    /// Their addresses are on another host now: have the kernel forget UDP flows from and to them, which it would go on
+    /// to treat as if they were here (no masquerade toward them, for one)
+    #[arg(long)]
+    moved: bool,
     #[command(flatten)]
     output: Output,
 }
@@ -40,7 +44,8 @@ pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<()> {
     let mut progress = Progress::new("detach", Some(keys.len()));
     for key in keys {
         progress.step(&key);
-        match engine.detach(&key, Definition::today_by_name(&key)) {
+        let addresses = if arguments.moved { engine.addresses_of(&key)? } else { Vec::new() };
+        match engine.detach(&key, Definition::today_by_name(&key)).and_then(|_| engine.forget_flows(&addresses)) {
             Ok(_) => done.push(key),
             Err(error) => errors.push(error.context(format!("detach {key}"))),
         }

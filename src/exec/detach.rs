@@ -7,7 +7,7 @@ use super::Engine;
 use super::run::Run;
 use crate::error::Result;
 use crate::ipam::Delegate;
-use crate::kernel::LinkView;
+use crate::kernel::{Conntrack, KernelError, LinkView};
 use crate::model::{AttachmentKey, HostLinkTemplate, IfName, Ipam, Lease, Maker};
 use crate::plan::{self, Held, Ifb, LinkKind, NetnsIdentity, Object, Phase, Record, Step, Veth};
 
@@ -38,6 +38,25 @@ impl Engine {
         };
         let errors = self.remove(&mut run, &record, today.delegate)?;
         errors.into_iter().next().map_or(Ok(true), Err)
+    }
+
+    /// The addresses that an attachment has by its record, if it has one.
+    pub fn addresses_of(&self, key: &AttachmentKey) -> Result<Vec<IpAddr>> {
+        Ok(self.store.record(key)?.map(|record| record.addresses()).unwrap_or_default())
+    }
+
+    /// Has the kernel forget UDP flows from and to addresses that are elsewhere now.
+    pub fn forget_flows(&self, addresses: &[IpAddr]) -> Result<()> {
+        let forget = |ipv6: bool| {
+            let conntrack = Conntrack::open()?;
+            conntrack.udp_of(addresses, ipv6)?.iter().try_for_each(|connection| conntrack.forget(connection))
+        };
+        for ipv6 in [false, true] {
+            if addresses.iter().any(|address| address.is_ipv6() == ipv6) {
+                forget(ipv6).map_err(|error: KernelError| super::refused(&error, "forget UDP flows"))?;
+            }
+        }
+        Ok(())
     }
 
     /// Runs the steps back. The errors, each with its cause; the record stays if there are any.

@@ -25,7 +25,9 @@ const PROTOCOL_AND_PORT: u32 = 1 << 3 | 1 << 5;
 /// A UDP connection that the kernel remembers.
 #[derive(Debug, Clone)]
 pub struct Connection {
-    /// To which address of the host the first packet went.
+    /// From which address the first packet came.
+    pub from: IpAddr,
+    /// To which address of the host it went.
     pub to: IpAddr,
     /// From which address the answers come.
     pub answered_by: IpAddr,
@@ -44,6 +46,25 @@ impl Conntrack {
         NetfilterSocket::open().map(|socket| Self { socket })
     }
 
+    /// UDP connections from or to any of these addresses. The kernel tells of all there are.
+    pub fn udp_of(&self, addresses: &[IpAddr], ipv6: bool) -> Result<Vec<Connection>, KernelError> {
+        let connections = self.connections(message(ipv6, ConntrackMessage::Get(Vec::new())))?;
+        let is_of = |one: &Connection| [one.from, one.to, one.answered_by].iter().any(|end| addresses.contains(end));
+        Ok(connections
+            .into_iter()
+            .filter(|one| is_of(one) && one.protocol().contains(&&ProtoTuple::Protocol(Protocol::Udp)))
+            .collect())
+    }
+
+    fn connections(&self, question: NetfilterMessage) -> Result<Vec<Connection>, KernelError> {
+        let answers = self.socket.dump(question)?;
+        let connections = answers.into_iter().filter_map(|answer| match answer.inner {
+            NetfilterMessageInner::Conntrack(ConntrackMessage::New(attributes)) => Connection::read(attributes),
+            _ => None,
+        });
+        Ok(connections.collect())
+    }
+
     /// UDP connections to a port. The kernel looks through all connections, but tells of these only.
     pub fn udp_to(&self, port: u16, ipv6: bool) -> Result<Vec<Connection>, KernelError> {
         let ports = vec![ProtoTuple::Protocol(Protocol::Udp), ProtoTuple::DestinationPort(port)];
@@ -57,12 +78,7 @@ impl Conntrack {
             NetfilterMessageInner::Other { subsys: NetfilterSubsystem::Conntrack, message_type: GET, attributes };
         let mut message = message(ipv6, ConntrackMessage::Get(Vec::new()));
         message.inner = question;
-        let answers = self.socket.dump(message)?;
-        let connections = answers.into_iter().filter_map(|answer| match answer.inner {
-            NetfilterMessageInner::Conntrack(ConntrackMessage::New(attributes)) => Connection::read(attributes),
-            _ => None,
-        });
-        Ok(connections.filter(|connection| connection.is_to(port)).collect())
+        Ok(self.connections(message)?.into_iter().filter(|connection| connection.is_to(port)).collect())
     }
 
     /// Forgets a connection; one that is gone by itself is no error.
@@ -111,16 +127,22 @@ impl Connection {
                 _ => None,
             })
         };
-        Some(Self { to: address(&original, false)?, answered_by: address(&reply, true)?, original })
+        let from = address(&original, true)?;
+        Some(Self { from, to: address(&original, false)?, answered_by: address(&reply, true)?, original })
     }
 
     /// Whether it is one to the port: not every kernel keeps to the filter.
     fn is_to(&self, port: u16) -> bool {
+        let ports = self.protocol();
+        ports.contains(&&ProtoTuple::Protocol(Protocol::Udp)) && ports.contains(&&ProtoTuple::DestinationPort(port))
+    }
+
+    /// Its protocol and ports.
+    fn protocol(&self) -> Vec<&ProtoTuple> {
         let ports = self.original.iter().filter_map(|part| match part {
             Tuple::Proto(ports) => Some(ports),
             _ => None,
         });
-        let ports: Vec<&ProtoTuple> = ports.flatten().collect();
-        ports.contains(&&ProtoTuple::Protocol(Protocol::Udp)) && ports.contains(&&ProtoTuple::DestinationPort(port))
+        ports.flatten().collect()
     }
 }

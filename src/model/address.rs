@@ -121,11 +121,14 @@ pub struct HostRoutes {
     /// that has gone would follow the default route, back to the router that sent it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pools: Vec<IpNet>,
+    /// Whether an address that a routing daemon has learnt to be on another host may be given out here, too: so it moves.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub take_over: bool,
 }
 
 impl Default for HostRoutes {
     fn default() -> Self {
-        Self { table: 254, metric: 0, protocol: 171, pools: Vec::new() }
+        Self { table: 254, metric: 0, protocol: 171, pools: Vec::new(), take_over: false }
     }
 }
 

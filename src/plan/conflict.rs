@@ -56,6 +56,10 @@ fn refuse_one(attachment: &Attachment, found: &FibMatch) -> Result<()> {
     if found.kind == RouteKind::Reject && found.metric == Pool::METRIC {
         return Ok(()); // it says that nobody is there
     }
+    let is_learnt = owner.is_none() && found.kind == RouteKind::Unicast && is_dynamic(found.protocol);
+    if is_learnt && attachment.network.host_routes.take_over {
+        return Ok(()); // from another host, which still has it
+    }
     let inside = found.asked.contains(&found.dst);
     let why = match (found.kind, owner) {
         (RouteKind::Local, None) if inside => format!("{} is an address of the host itself{link}", found.dst.addr()),
@@ -71,5 +75,16 @@ fn refuse_one(attachment: &Attachment, found: &FibMatch) -> Result<()> {
         _ => return Ok(()),
     };
     let what = format!("{} cannot be given to {}", found.asked, attachment.key);
-    Err(Error::new(Code::InvalidConfig, why).context(what))
+    let error = Error::new(Code::InvalidConfig, why).context(what);
+    Err(if is_learnt {
+        error.hint("hostRoutes.takeOver lets an address that is on another host move here")
+    } else {
+        error
+    })
+}
+
+/// Whether routes of the protocol are made by daemons that learn them from others: those from `RTPROT_GATED` on in
+/// `include/uapi/linux/rtnetlink.h`, but for what routers advertise and DHCP, and FRR's own (191 to 198).
+fn is_dynamic(protocol: u8) -> bool {
+    matches!(protocol, 8 | 10..=15 | 17 | 18 | 42 | 99 | 186..=189 | 191..=198)
 }

@@ -185,6 +185,7 @@ fn attachments() -> impl Strategy<Value = Attachment> {
                 metric,
                 protocol,
                 pools: if matches!(plain.mode, Mode::Routed(_)) { pools } else { Vec::new() },
+                take_over: false,
             },
             routes: if matches!(plain.mode, Mode::Routed(_)) { routes } else { Vec::new() },
             anti_spoof: filters.0,

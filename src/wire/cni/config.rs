@@ -291,6 +291,9 @@ pub struct HostRoutesKey {
     /// subnets of its ranges, or a list of networks.
     #[serde(default)]
     pub pool: PoolKey,
+    /// Whether an address may be given out that a routing daemon has learnt to be on another host: so that it moves.
+    #[serde(default)]
+    pub take_over: bool,
     /// Whatever else was given.
     #[serde(flatten)]
     #[schemars(skip)]
@@ -328,6 +331,7 @@ impl Default for HostRoutesKey {
             metric: 0,
             protocol: own_protocol(),
             pool: PoolKey::default(),
+            take_over: false,
             unknown: Unknown::new(),
         }
     }

@@ -109,6 +109,7 @@ impl Config {
             protocol: protocol
                 .map_err(|_| invalid("hostRoutes.protocol", format!("{} is not in 0..255", key.protocol)))?,
             pools: key.pool.to_model(mode, ipam)?,
+            take_over: key.take_over,
         })
     }
 
