@@ -18,8 +18,15 @@ pub(super) enum Channel {
 /// By which way the step is done.
 pub(super) fn channel(step: &Step) -> Channel {
     match step {
-        Step::Add(Object::Veth(_) | Object::Bridge(_) | Object::Ifb(_) | Object::Loopback(..) | Object::Pool(_))
-        | Step::Del(Object::Loopback(Family::V6, _) | Object::Pool(_))
+        Step::Add(
+            Object::Veth(_)
+            | Object::Bridge(_)
+            | Object::Ifb(_)
+            | Object::Loopback(..)
+            | Object::Pool(_)
+            | Object::Proxy(..),
+        )
+        | Step::Del(Object::Loopback(Family::V6, _) | Object::Pool(_) | Object::Proxy(..))
         | Step::Set(Setting::Port(_) | Setting::Alias { .. }) => Channel::Netlink(Side::Host),
         Step::Add(Object::Address(side, _) | Object::Route(side, _))
         | Step::Del(Object::Address(side, _) | Object::Route(side, _))
@@ -38,6 +45,7 @@ pub(super) fn channel(step: &Step) -> Channel {
         | Step::Del(Object::Delegation(_))
         | Step::Await(_)
         | Step::Announce(..)
+        | Step::Proclaim(..)
         | Step::Forget(_) => Channel::Slow,
         Step::Add(_) | Step::Del(_) | Step::Set(Setting::Sysctl(_)) => Channel::Alone,
     }

@@ -27,6 +27,7 @@ impl Engine {
         self.observe_host(&mut facts, attachment).map_err(|error| refused(&error, "look at the host"))?;
         observe_container(&mut facts, container, attachment)
             .map_err(|error| refused(&error, format!("look at {}", attachment.netns)))?;
+        self.observe_proxies(&mut facts, attachment).map_err(|error| refused(&error, "look at neighbours"))?;
         self.observe_forwarding(&mut facts, attachment).map_err(|error| refused(&error, "look at forwarding"))?;
         self.observe_filter_to_attach(&mut facts, attachment)?;
         Ok(facts)
@@ -57,6 +58,56 @@ impl Engine {
             self.observe_link(facts, view)?;
         }
         Ok(())
+    }
+
+    /// Where the host is to answer for the attachment, for whom it does already, and who else does.
+    fn observe_proxies(&self, facts: &mut Facts, attachment: &Attachment) -> Result<(), KernelError> {
+        let Some(proxy) = &attachment.network.proxy else { return Ok(()) };
+        let views = match &proxy.link {
+            Some(link) => self.host.look_up(std::slice::from_ref(link), &[])?.0.into_iter().flatten().collect(),
+            None => {
+                let connected = self.host.connected()?;
+                let indices: BTreeSet<u32> = connected.iter().map(|(_, index)| *index).collect();
+                let views = self.host.look_up_indices(&indices.into_iter().collect::<Vec<_>>())?;
+                let ours = |view: &&LinkView| view.link.alias.as_deref().and_then(owner_of_alias).is_none();
+                for view in views.iter().filter(ours) {
+                    let of_link = connected.iter().filter(|(_, index)| *index == view.index);
+                    facts.connected.extend(of_link.map(|(net, _)| (*net, view.name.clone())));
+                }
+                views
+            }
+        };
+        for view in views {
+            facts.host.links.entry(view.name).or_insert(view.link);
+        }
+        facts.proxies = self.proxies()?;
+        let mut asked = Vec::new();
+        for address in plan::proxied(attachment) {
+            let Ok(link) = plan::link_of_proxy(proxy, address, facts) else { continue }; // the plan says why
+            for (key, _) in plan::sysctls_of_proxy(&link, address) {
+                facts.host.sysctls.extend(self.host.sysctls.read(&key).ok().map(|value| (key, value)));
+            }
+            if proxy.probe && !facts.proxies.contains(&(link.clone(), address)) {
+                asked.extend(self.host.index(&link).map(|index| (link, index, address)));
+            }
+        }
+        let wanted: Vec<(u32, IpAddr)> = asked.iter().map(|(_, index, address)| (*index, *address)).collect();
+        let answers = if wanted.is_empty() { Vec::new() } else { self.host.who_answers(&wanted)? };
+        for ((link, _, address), mac) in asked.into_iter().zip(answers) {
+            facts.answering.extend(mac.map(|mac| ((link, address), mac)));
+        }
+        Ok(())
+    }
+
+    /// For which addresses the host answers on which links.
+    fn proxies(&self) -> Result<BTreeSet<(IfName, IpAddr)>, KernelError> {
+        let proxies = self.host.proxies()?;
+        let unknown: BTreeSet<u32> =
+            proxies.iter().map(|(index, _)| *index).filter(|index| self.host.name(*index).is_none()).collect();
+        if !unknown.is_empty() {
+            self.host.look_up_indices(&unknown.into_iter().collect::<Vec<_>>())?;
+        }
+        Ok(proxies.into_iter().filter_map(|(index, address)| Some((self.host.name(index)?, address))).collect())
     }
 
     /// Wider networks may contain routes that a single look-up does not show, and tables of their own are
@@ -173,6 +224,12 @@ impl Engine {
                 Step::Add(Object::Ifb(ifb)) => drop(names.insert(ifb.name.clone())),
                 _ => {}
             }
+        }
+        let answering: BTreeSet<IfName> = record.steps.iter().filter_map(link_of_proxy).cloned().collect();
+        if !answering.is_empty() {
+            let links: Vec<IfName> = answering.into_iter().collect();
+            let proxies = self.host.look_up(&links, &[]).and_then(|_| self.proxies());
+            facts.proxies = proxies.map_err(|error| refused(&error, "look at neighbours"))?;
         }
         facts.records.insert(record.key.clone());
         let names: Vec<IfName> = names.into_iter().collect();
@@ -361,6 +418,14 @@ fn shared_link(attachment: &Attachment) -> Option<IfName> {
         Mode::Bridged(bridge) => Some(bridge.name.clone()),
         Mode::Routed(Gateway::Shared(_)) => plan::holder_name().ok(),
         Mode::Routed(_) => None,
+    }
+}
+
+/// The link on which the host answers for an address.
+fn link_of_proxy(step: &Step) -> Option<&IfName> {
+    match step {
+        Step::Add(Object::Proxy(link, _)) => Some(link),
+        _ => None,
     }
 }
 

@@ -194,6 +194,8 @@ impl<'a> Run<'a> {
             Step::Del(Object::Address(_, address)) => kernel::delete_address(index(&address.link)?, address),
             Step::Add(Object::Route(_, route)) => kernel::add_route(index(&route.link)?, route)?,
             Step::Del(Object::Route(_, route)) => kernel::delete_route(index(&route.link)?, route)?,
+            Step::Add(Object::Proxy(link, address)) => kernel::add_proxy(index(link)?, *address),
+            Step::Del(Object::Proxy(link, address)) => kernel::delete_proxy(index(link)?, *address),
             Step::Add(Object::Pool(pool)) => kernel::add_pool(pool)?,
             Step::Del(Object::Pool(pool)) => kernel::delete_pool(pool)?,
             Step::Set(Setting::Route(_, route)) => kernel::replace_route(index(&route.link)?, route)?,
@@ -336,6 +338,9 @@ impl<'a> Run<'a> {
                 }
             }
             Step::Forget(stale) => self.engine.forget(stale).map_err(|error| explain(step, &error))?,
+            Step::Proclaim(link, address) => {
+                kernel::proclaim(link, *address).coded(Code::Kernel, || step.to_string())?;
+            }
             Step::Announce(..) => return self.run_batch(Side::Container, std::slice::from_ref(step)),
             _ => return Err(Error::new(Code::Internal, format!("{step} is not slow"))),
         }

@@ -8,6 +8,7 @@ use super::socket::{KernelError, Reply, Request};
 use super::view::LinkView;
 use crate::model::{Family, IfName};
 use crate::plan::{LinkAddress, Pool, Route, RouteKind};
+use ipnet::IpNet;
 use rtnetlink::packet_route::RouteNetlinkMessage as Message;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage};
 use std::net::IpAddr;
@@ -95,6 +96,22 @@ impl Endpoint {
             Err(error) if error.is_unsupported() || error.is_absent() => Ok(Vec::new()),
             Err(error) => Err(error),
         }
+    }
+
+    /// The networks that the host is connected to: of the routes, the kernel sends those alone that it made itself.
+    pub fn connected(&self) -> Result<Vec<(IpNet, u32)>, KernelError> {
+        let mut found = Vec::new();
+        for family in Family::BOTH {
+            let replies = match self.socket.dump(&route::dump_connected(family)) {
+                Ok(replies) => replies,
+                Err(error) if error.is_unsupported() || error.is_absent() => continue,
+                Err(error) => return Err(error),
+            };
+            let routes = replies.iter().filter_map(FibAnswer::read);
+            let connected = routes.filter(|route| route.kind == RouteKind::Unicast && route.via.is_none());
+            found.extend(connected.filter_map(|route| Some((route.dst, route.link?))));
+        }
+        Ok(found)
     }
 
     /// The networks that routes of a protocol make unreachable in a table.

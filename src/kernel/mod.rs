@@ -13,6 +13,7 @@ mod events;
 mod link;
 mod listener;
 pub mod named;
+mod neighbour;
 mod netfilter;
 mod netns;
 pub mod nft;
@@ -41,6 +42,8 @@ pub(crate) use link::{
     set_alias, set_flags, set_mac, set_mtu, set_name, set_port, set_state, set_strict_arp,
 };
 pub use listener::{callers, listener};
+pub use neighbour::proclaim;
+pub(crate) use neighbour::{add_proxy, delete_proxy};
 pub use netns::{Netns, NetnsError};
 pub use ping::ping;
 pub use probe::{Lack, probe};

@@ -81,6 +81,13 @@ pub(crate) fn dump_pools(wanted: Family, table: u32, protocol: u8) -> Message {
     Message::GetRoute(message)
 }
 
+/// Asks for the routes of table `main` that the kernel has made (`RTPROT_KERNEL`).
+pub(crate) fn dump_connected(wanted: Family) -> Message {
+    let mut message = dump_request(wanted, Route::MAIN, None);
+    message.header.protocol = RouteProtocol::Kernel;
+    Message::GetRoute(message)
+}
+
 fn build(index: u32, route: &Route) -> Result<RouteMessage, KernelError> {
     let invalid = |why: String| KernelError::of(nix::errno::Errno::EINVAL, why);
     let mut builder = RouteMessageBuilder::<IpAddr>::new()

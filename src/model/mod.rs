@@ -24,7 +24,7 @@ pub use maker::{Face, Maker};
 pub use name::{ContainerId, HostLinkTemplate, IfName, InvalidName, NetworkName};
 pub use network::{
     Bridge, ContainerRoute, DefaultRoute, Dns, FixedAddress, Forwarding, Gateway, Interconnect, Ipam, Isolation,
-    LinkFlags, Masquerade, Mode, Mtu, Network, Range, RangeSet, RoutedNetwork,
+    LinkFlags, Masquerade, Mode, Mtu, Network, Proxy, Range, RangeSet, RoutedNetwork,
 };
 pub use outcome::{Assigned, Outcome, OutcomeAddress, OutcomeLink};
 pub use port::{PortMap, Protocol};

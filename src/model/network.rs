@@ -24,6 +24,9 @@ pub struct Network {
     pub routes: Vec<RoutedNetwork>,
     /// How the host's routes toward containers are marked.
     pub host_routes: HostRoutes,
+    /// Whether the host answers for the addresses on a network that it is connected to itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<Proxy>,
     /// Where addresses come from; `None`: the interface gets none from us.
     pub ipam: Option<Ipam>,
     /// What to do about IP forwarding on the host.
@@ -54,6 +57,15 @@ pub struct Network {
 impl Network {
     /// What stands for the interface's name in the path of a sysctl, as with the reference plugin `tuning`.
     pub const IFNAME: &'static str = "IFNAME";
+}
+
+/// The host answers for addresses of containers (proxy ARP and neighbour discovery).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proxy {
+    /// On which link; `None`: on that whose network an address is in.
+    pub link: Option<IfName>,
+    /// Whether somebody who has the address already is looked for first.
+    pub probe: bool,
 }
 
 /// Flags of a link.

@@ -16,7 +16,7 @@ impl Facts {
             Step::Add(object) => self.add(object, key),
             Step::Del(object) => self.del(object),
             Step::Set(setting) => self.set(setting),
-            Step::Await(_) | Step::Announce(..) | Step::Forget(_) => {}
+            Step::Await(_) | Step::Announce(..) | Step::Forget(_) | Step::Proclaim(..) => {}
         }
     }
 
@@ -48,6 +48,7 @@ impl Facts {
             Object::Address(side, address) => drop(self.namespace_mut(*side).addresses.insert(address.clone())),
             Object::Route(side, route) => self.namespace_mut(*side).routes.push(route.clone()),
             Object::Pool(pool) => drop(self.pools.insert(pool.clone())),
+            Object::Proxy(link, address) => drop(self.proxies.insert((link.clone(), *address))),
             Object::Part(part) => drop(self.parts.insert(*part)),
             Object::Chain(NetworkChain { name, .. }) => drop(self.chains.insert(name.clone())),
             Object::Element(Held { element, shared, .. }) => {
@@ -89,6 +90,7 @@ impl Facts {
             Object::Address(side, address) => self.namespace_mut(*side).drop_address(address),
             Object::Route(side, route) => self.namespace_mut(*side).routes.retain(|there| !route.is(there)),
             Object::Pool(pool) => drop(self.pools.remove(pool)),
+            Object::Proxy(link, address) => drop(self.proxies.remove(&(link.clone(), *address))),
             Object::Part(part) => drop(self.parts.remove(part)),
             Object::Chain(NetworkChain { name, .. }) => drop(self.chains.remove(name)),
             Object::Element(Held { element, .. }) => drop(self.elements.remove(&(element.set, element.key.clone()))),

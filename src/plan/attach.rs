@@ -3,7 +3,7 @@
 use super::builder::Builder;
 use super::facts::Facts;
 use super::step::{Object, Step};
-use super::{Plan, bridged, conflict, container, filter, routed};
+use super::{Plan, bridged, conflict, container, filter, proxy, routed};
 use crate::error::{Code, Error, Result};
 use crate::model::{Addressing, Attachment, Family, Gateway, Mode};
 
@@ -18,6 +18,7 @@ pub fn attach(attachment: &Attachment, facts: &Facts) -> Result<Plan> {
     conflict::refuse(attachment, facts)?;
     refuse_missing_ipv6(attachment, facts)?;
     filter::refuse_taken_ports(attachment, facts)?;
+    proxy::refuse(attachment, facts)?;
     let mut builder = Builder::new(&attachment.key, facts);
     builder.add(Object::Record(attachment.key.clone()));
     for lease in &attachment.leases {
@@ -33,6 +34,7 @@ pub fn attach(attachment: &Attachment, facts: &Facts) -> Result<Plan> {
     for readiness in builder.readiness(&attachment.host_link, attachment.ifname()) {
         builder.push(Step::Await(readiness));
     }
+    proxy::plan(&mut builder, attachment)?;
     if matches!(attachment.network.mode, Mode::Bridged(_)) && !attachment.addresses.is_empty() {
         builder.push(Step::Announce(attachment.ifname().clone(), attachment.mac));
     }

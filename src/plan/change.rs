@@ -162,6 +162,7 @@ fn may_go(object: &Object, own_link: &IfName) -> bool {
         Object::Lease(_)
         | Object::Address(Side::Container, _)
         | Object::Route(..)
+        | Object::Proxy(..)
         | Object::Chain(_)
         | Object::Element(_)
         | Object::Ifb(_)
@@ -234,6 +235,11 @@ impl Changing<'_> {
             Step::Announce(..) => {
                 let is_address = |step: &Step| matches!(step, Step::Add(Object::Address(Side::Container, _)));
                 if self.steps.iter().any(is_address) {
+                    self.push(step.clone());
+                }
+            }
+            Step::Proclaim(link, address) => {
+                if self.steps.contains(&Step::Add(Object::Proxy(link.clone(), *address))) {
                     self.push(step.clone());
                 }
             }

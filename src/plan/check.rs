@@ -80,7 +80,7 @@ fn is_checked(step: &Step) -> bool {
                 | Setting::StrictArp { .. }
                 | Setting::Alias { .. }
         ),
-        Step::Del(_) | Step::Await(_) | Step::Announce(..) | Step::Forget(_) => false,
+        Step::Del(_) | Step::Await(_) | Step::Announce(..) | Step::Forget(_) | Step::Proclaim(..) => false,
     }
 }
 

@@ -46,6 +46,12 @@ pub struct Facts {
     pub parts: BTreeSet<Part>,
     /// Networks that are unreachable where no container is.
     pub pools: BTreeSet<Pool>,
+    /// For which addresses the host answers on which of its links.
+    pub proxies: BTreeSet<(IfName, IpAddr)>,
+    /// Who answers there for addresses that are wanted.
+    pub answering: BTreeMap<(IfName, IpAddr), Mac>,
+    /// The networks that the host is connected to, if that matters.
+    pub connected: Vec<(IpNet, IfName)>,
     /// Networks' own chains that are there.
     pub chains: BTreeSet<String>,
     /// The links by which the host's loopback addresses are good.
@@ -209,6 +215,7 @@ impl Facts {
         self.users.extend(other.users);
         self.parts.extend(other.parts);
         self.pools.extend(other.pools);
+        self.proxies.extend(other.proxies);
         self.chains.extend(other.chains);
         self.loopback.extend(other.loopback);
         self.elements.extend(other.elements);
@@ -235,7 +242,7 @@ impl Facts {
             Step::Add(object) => self.has(object),
             Step::Del(object) => !self.has(object),
             Step::Set(setting) => self.has_set(setting),
-            Step::Await(_) | Step::Announce(..) | Step::Forget(_) => false,
+            Step::Await(_) | Step::Announce(..) | Step::Forget(_) | Step::Proclaim(..) => false,
         }
     }
 
@@ -255,6 +262,7 @@ impl Facts {
             }
             Object::Route(side, wanted) => self.namespace(*side).routes.iter().any(|there| wanted.is(there)),
             Object::Pool(pool) => self.pools.contains(pool),
+            Object::Proxy(link, address) => self.proxies.contains(&(link.clone(), *address)),
             Object::Part(part) => self.parts.contains(part),
             Object::Chain(chain) => self.chains.contains(&chain.name),
             Object::Element(Held { element, .. }) => {

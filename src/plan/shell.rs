@@ -62,7 +62,7 @@ impl Script<'_> {
                 let set = format!("link set dev {} address {mac}", quoted(link.as_str()));
                 Part::Command(Side::Container, words.ip(Side::Container, &set) + "  # announces its addresses")
             }
-            Step::Await(_) | Step::Forget(_) => Part::Comment(step.to_string()),
+            Step::Await(_) | Step::Forget(_) | Step::Proclaim(..) => Part::Comment(step.to_string()),
         }
     }
 
@@ -215,6 +215,9 @@ impl Words<'_> {
             }
             Object::Route(side, route) => {
                 Part::Command(*side, self.ip(*side, &format!("route {verb} {}", route_words(route))))
+            }
+            Object::Proxy(link, address) => {
+                host(format!("ip neigh {verb} proxy {address} dev {}", quoted(link.as_str())))
             }
             // Others of the network may have made it.
             Object::Pool(pool) if add => host(format!("ip route add {pool} 2>/dev/null || true")),

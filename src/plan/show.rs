@@ -26,6 +26,8 @@ impl fmt::Display for Step {
                 let (which, port) = (if *here { "" } else { "not " }, map.host_port);
                 write!(f, "conntrack -D -p {} --orig-port-dst {port}  # {which}answered by {target}", map.protocol)
             }
+            Self::Proclaim(link, address) if address.is_ipv4() => write!(f, "arping -c 1 -A -I {link} {address}"),
+            Self::Proclaim(link, address) => write!(f, "ndsend {address} {link}"),
             Self::Announce(link, mac) => {
                 write!(f, "{}ip link set dev {link} address {mac}  # announces its addresses", prefix(Side::Container))
             }
@@ -53,6 +55,7 @@ fn show_object(f: &mut fmt::Formatter<'_>, object: &Object, verb: &str) -> fmt::
         }
         Object::Address(side, address) => write!(f, "{}ip address {verb} {address}", prefix(*side)),
         Object::Route(side, route) => write!(f, "{}ip route {verb} {route}", prefix(*side)),
+        Object::Proxy(link, address) => write!(f, "ip neigh {verb} proxy {address} dev {link}"),
         Object::Pool(pool) => write!(f, "ip route {verb} {pool}"),
         Object::Part(part) => write!(f, "nft {verb} {part}"),
         Object::Chain(NetworkChain { name, .. }) => write!(f, "nft {verb} chain inet {TABLE} {name}"),

@@ -38,6 +38,8 @@ pub enum Step {
     /// Have the container's kernel announce its addresses (gratuitous ARP, unsolicited NA): setting a MAC,
     /// even to what it is, raises `NETDEV_CHANGEADDR`, on which `arp_notify` and `ndisc_notify` act.
     Announce(IfName, Mac),
+    /// Tell everybody on a link's network that an address is found here from now on, for which the host answers.
+    Proclaim(IfName, IpAddr),
     /// Have the kernel forget connections to a port of the host whose answers come from elsewhere.
     Forget(Stale),
 }
@@ -94,6 +96,8 @@ pub enum Object {
     Route(Side, Route),
     /// That a network is unreachable where no narrower route leads.
     Pool(Pool),
+    /// That the host answers for an address on the network of one of its links.
+    Proxy(IfName, IpAddr),
     /// A part of the nf_tables ruleset.
     Part(Part),
     /// A chain of a network's own.
@@ -375,7 +379,7 @@ impl Step {
                 Setting::Route(side, route) => Some((*side, route.link.as_str())),
                 Setting::Sysctl(sysctl) => sysctl.link().map(|link| (sysctl.side, link)),
             },
-            Self::Await(_) | Self::Forget(_) => None,
+            Self::Await(_) | Self::Forget(_) | Self::Proclaim(..) => None,
             Self::Announce(link, _) => Some((Side::Container, link.as_str())),
         }
     }

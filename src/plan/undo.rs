@@ -93,6 +93,7 @@ fn inverses(key: &AttachmentKey, step: &Step, before: Option<&Facts>, now: &Fact
             | Object::Delegation(_)
             | Object::Veth(_)
             | Object::Ifb(_)
+            | Object::Proxy(..)
             | Object::Address(Side::Container, _)
             | Object::Route(Side::Host, _) => vec![Step::Del(object.clone())],
             // Of another link of the container, which may be gone by now: it stays, unless the ADD has failed.
@@ -104,7 +105,7 @@ fn inverses(key: &AttachmentKey, step: &Step, before: Option<&Facts>, now: &Fact
             let was_there = before.is_some_and(|before| before.has(object));
             was_there.then(|| Step::Add(object.clone())).into_iter().collect()
         }
-        Step::Await(_) | Step::Announce(..) | Step::Forget(_) => Vec::new(),
+        Step::Await(_) | Step::Announce(..) | Step::Forget(_) | Step::Proclaim(..) => Vec::new(),
     }
 }
 

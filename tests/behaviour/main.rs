@@ -38,6 +38,7 @@ mod occupied;
 mod oci;
 mod pools;
 mod ports;
+mod proxied;
 mod reach;
 mod readiness;
 mod renamed;

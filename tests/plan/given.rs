@@ -98,6 +98,7 @@ pub(crate) fn network(mode: Mode) -> Network {
         mtu: Mtu::Auto,
         host_link: HostLinkTemplate::default(),
         routes: Vec::new(),
+        proxy: None,
         host_routes: HostRoutes::default(),
         ipam: Some(Ipam::BuiltIn { ranges: Vec::new(), addresses: Vec::new(), routes: None, data_dir: None }),
         forwarding: Forwarding::Enable,

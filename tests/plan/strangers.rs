@@ -142,6 +142,7 @@ fn assert_ours(step: &Step, given: &Given, now: &Facts) {
         Object::Ifb(ifb) => assert!(link(&ifb.name).is_ours(&given.key().alias()), "{step}"),
         Object::Limit(..) | Object::Redirect(..) => panic!("{step}: it goes with its link"),
         Object::Loopback(_, link) => assert!(!others_use(Shared::Loopback(link.clone())), "{step}"),
+        Object::Proxy(..) => assert!(given.steps.contains(&Step::Add(object.clone())), "{step}"),
         Object::Pool(pool) => assert!(!others_use(Shared::Pool(pool.clone())), "{step}"),
         Object::Part(_) => panic!("{step}: it is everybody's"),
         Object::Use(_) | Object::Delegation(_) | Object::Route(..) => {}

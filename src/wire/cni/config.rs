@@ -44,6 +44,9 @@ pub struct Config {
     /// How the host's routes toward containers are marked.
     #[serde(default)]
     pub host_routes: HostRoutesKey,
+    /// Routed mode, for addresses of a network that the host is connected to itself: the host answers for them there. `auto`,
+    /// a link's name, or an object.
+    pub proxy: Option<ProxyKey>,
     /// Bridged mode: the bridge.
     pub bridge: Option<BridgeKey>,
     /// Where addresses come from; absent or empty: the interface gets none from us.
@@ -298,6 +301,57 @@ pub struct HostRoutesKey {
     #[serde(flatten)]
     #[schemars(skip)]
     pub(super) unknown: Unknown,
+}
+
+/// `proxy`: a link's name, `auto`, or an object.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(try_from = "Value")]
+#[schemars(with = "LinkOrProxy")]
+pub struct ProxyKey(pub ProxyObject);
+
+/// The schema of [`ProxyKey`].
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[allow(dead_code)]
+enum LinkOrProxy {
+    /// `auto`, or the link's name.
+    Link(String),
+    /// With settings.
+    Object(ProxyObject),
+}
+
+/// The settings of `proxy`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+pub struct ProxyObject {
+    /// The link on which the host answers; `auto`: that whose network the address is in.
+    #[serde(default = "auto")]
+    pub link: String,
+    /// Whether somebody who has an address already is looked for before it is given out.
+    #[serde(default = "yes")]
+    pub probe: bool,
+    /// Whatever else was given.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub(super) unknown: Unknown,
+}
+
+fn auto() -> String {
+    "auto".to_owned()
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl TryFrom<Value> for ProxyKey {
+    type Error = String;
+    fn try_from(value: Value) -> Result<Self, String> {
+        match value {
+            Value::String(link) => Ok(Self(ProxyObject { link, probe: true, unknown: Unknown::new() })),
+            Value::Object(_) => serde_json::from_value(value).map(Self).map_err(|error| error.to_string()),
+            other => Err(format!("{other} is neither \"auto\", nor a link's name, nor an object")),
+        }
+    }
 }
 
 /// `hostRoutes.pool`.

@@ -6,8 +6,8 @@ use ipnet::IpNet;
 use serde_json::Value;
 
 use super::config::{
-    BridgeKey, Config, DnsKey, ForwardingKey, GatewayObject, ModeKey, MtuKey, OneOrMore, PoolKey, RoutedNetworkKey,
-    SchemeKey,
+    BridgeKey, Config, DnsKey, ForwardingKey, GatewayObject, ModeKey, MtuKey, OneOrMore, PoolKey, ProxyKey,
+    RoutedNetworkKey, SchemeKey,
 };
 use super::filter::{IsolationKey, MasqueradeKey};
 use super::ipam::{IpamKey, invalid};
@@ -16,7 +16,7 @@ use super::unknown;
 use crate::error::{Code, Error, Result};
 use crate::model::{
     Addressing, Bridge, Dns, Forwarding, Gateway, HostLinkTemplate, HostRoutes, IfName, Interconnect, Ipam, LinkFlags,
-    Masquerade, Mode, Mtu, Network, NetworkName, Rates, RoutedNetwork, parse_network,
+    Masquerade, Mode, Mtu, Network, NetworkName, Proxy, Rates, RoutedNetwork, parse_network,
 };
 
 impl Config {
@@ -37,6 +37,7 @@ impl Config {
             host_link,
             routes: self.routes.iter().map(RoutedNetworkKey::to_model).collect::<Result<_>>()?,
             host_routes: self.host_routes_model(&mode, ipam.as_ref())?,
+            proxy: self.proxy_model(&mode)?,
             ipam,
             forwarding: match self.forwarding {
                 ForwardingKey::Enable => Forwarding::Enable,
@@ -111,6 +112,16 @@ impl Config {
             pools: key.pool.to_model(mode, ipam)?,
             take_over: key.take_over,
         })
+    }
+
+    fn proxy_model(&self, mode: &Mode) -> Result<Option<Proxy>> {
+        let Some(ProxyKey(key)) = &self.proxy else { return Ok(None) };
+        if matches!(mode, Mode::Bridged(_)) {
+            return Err(invalid("proxy", "belongs to mode \"routed\": on a bridge, containers answer for themselves"));
+        }
+        let parse = || IfName::parse(&key.link).map_err(|why| invalid("proxy", why));
+        let link = if key.link == "auto" { None } else { Some(parse()?) };
+        Ok(Some(Proxy { link, probe: key.probe }))
     }
 
     fn ipam_model(&self, mode: &Mode, runtime: &RuntimeConfig) -> Result<Option<Ipam>> {

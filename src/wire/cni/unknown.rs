@@ -5,7 +5,7 @@
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::Value;
 
-use super::config::{BridgeKey, Config, DnsKey, GatewayObject, HostRoutesKey, RoutedNetworkKey};
+use super::config::{BridgeKey, Config, DnsKey, GatewayObject, HostRoutesKey, ProxyObject, RoutedNetworkKey};
 use super::filter::{MasqueradeKey, MasqueradeObject};
 use super::ipam::{AddressKey, ContainerRouteKey, IpamKey, RangeKey};
 use super::link::BandwidthKey;
@@ -20,6 +20,9 @@ pub(super) fn refuse(config: &Config) -> Result<()> {
     refuse_in::<DnsKey>("dns.", &config.dns.unknown)?;
     if let Some(gateway) = &config.gateway {
         refuse_in::<GatewayObject>("gateway.", &gateway.0.unknown)?;
+    }
+    if let Some(proxy) = &config.proxy {
+        refuse_in::<ProxyObject>("proxy.", &proxy.0.unknown)?;
     }
     for (place, key) in [("masquerade.", &config.masquerade), ("ipMasq.", &config.ip_masq)] {
         if let Some(MasqueradeKey::Except(object)) = key {

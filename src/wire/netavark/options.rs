@@ -10,7 +10,7 @@ use crate::wire::cni::unknown::nearest;
 
 /// Keys of our network configuration that may be given as they are. Values are texts; one that reads as JSON is taken
 /// for that, so that a scheme with settings can be given, too.
-const OWN: [&str; 17] = [
+const OWN: [&str; 18] = [
     "allmulti",
     "antiSpoof",
     "bandwidth",
@@ -25,6 +25,7 @@ const OWN: [&str; 17] = [
     "mode",
     "mtu",
     "promisc",
+    "proxy",
     "routes",
     "sysctl",
     "txqueuelen",
