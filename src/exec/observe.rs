@@ -40,7 +40,10 @@ impl Engine {
             destinations.extend(NOWHERE);
         }
         let names: Vec<IfName> =
-            [Some(attachment.host_link.clone()), shared_link(attachment)].into_iter().flatten().collect();
+            [Some(attachment.host_link.clone()), shared_link(attachment), attachment.network.host_routes.vrf.clone()]
+                .into_iter()
+                .flatten()
+                .collect();
         let (views, mut answers) = self.host.look_up(&names, &destinations)?;
         let uplinks = answers.split_off(prefixes.len());
         let mut found: Vec<(IpNet, FibAnswer)> =

@@ -37,6 +37,8 @@ mod ifla {
     pub(super) const INFO_DATA: u16 = 2;
     pub(super) const INFO_SLAVE_KIND: u16 = 4;
     pub(super) const INFO_SLAVE_DATA: u16 = 5;
+    /// Within the data of a VRF.
+    pub(super) const VRF_TABLE: u16 = 1;
     /// Within the data of a bridge, and of a bridge's port.
     pub(super) const BR_STP_STATE: u16 = 5;
     pub(super) const BRPORT_STATE: u16 = 1;
@@ -168,6 +170,12 @@ fn read_info(link: &mut Link, info: &[u8]) {
         Some("veth") => LinkKind::Veth,
         Some("bridge") => LinkKind::Bridge,
         Some("dummy") => LinkKind::Dummy,
+        Some("vrf") => LinkKind::Vrf(
+            attribute(info, ifla::INFO_DATA)
+                .and_then(|data| attribute(data, ifla::VRF_TABLE))
+                .and_then(number)
+                .unwrap_or(0),
+        ),
         other => LinkKind::Other(other.unwrap_or_default().to_owned()),
     };
     if let Some(port) = port_of_bridge(info) {

@@ -6,6 +6,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::IfName;
+
 /// An address family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -124,11 +126,14 @@ pub struct HostRoutes {
     /// Whether an address that a routing daemon has learnt to be on another host may be given out here, too: so it moves.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub take_over: bool,
+    /// The VRF in which the host's side is: its table is the one above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vrf: Option<IfName>,
 }
 
 impl Default for HostRoutes {
     fn default() -> Self {
-        Self { table: 254, metric: 0, protocol: 171, pools: Vec::new(), take_over: false }
+        Self { table: 254, metric: 0, protocol: 171, pools: Vec::new(), take_over: false, vrf: None }
     }
 }
 

@@ -40,6 +40,8 @@ pub enum LinkKind {
     Bridge,
     /// A link without a wire.
     Dummy,
+    /// A VRF, by the number of its routing table.
+    Vrf(u32),
     /// Anything else, by the kernel's name for it.
     Other(String),
 }
@@ -50,6 +52,7 @@ impl std::fmt::Display for LinkKind {
             Self::Veth => f.write_str("veth"),
             Self::Bridge => f.write_str("bridge"),
             Self::Dummy => f.write_str("dummy"),
+            Self::Vrf(_) => f.write_str("vrf"),
             Self::Other(kind) if kind.is_empty() => f.write_str("physical link"),
             Self::Other(kind) => f.write_str(kind),
         }

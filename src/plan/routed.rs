@@ -5,8 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv6Net};
 
 use super::builder::Builder;
-use super::route::Route;
+use super::facts::LinkKind;
 use super::step::{Holder, LinkAddress, Object, Setting, Shared, Side, Sysctl, Veth};
+use super::route::Route;
 use super::{filter, forwarding, pool};
 use crate::error::{Code, Error, Result};
 use crate::model::{Addressing, Attachment, Family, Gateway, IfName, Mtu, single};
@@ -27,6 +28,7 @@ pub(super) fn link_local(address: Ipv6Addr) -> IpNet {
 /// The steps on the host, up to and with the routes toward the container.
 pub(super) fn plan(builder: &mut Builder<'_>, attachment: &Attachment, gateway: &Gateway) -> Result<()> {
     let host = &attachment.host_link;
+    refuse_missing_vrf(builder, attachment)?;
     forwarding::plan(builder, attachment.network.forwarding, |family| attachment.uses(family))?;
     if let (Gateway::Shared(address), true) = (gateway, attachment.uses(Family::V4)) {
         hold_shared_address(builder, *address)?;
@@ -40,6 +42,7 @@ pub(super) fn plan(builder: &mut Builder<'_>, attachment: &Attachment, gateway: 
         host_mac: attachment.host_mac,
         host_mtu: mtu,
         alias: attachment.key.alias(),
+use super::link::LinkKind;
         bridge: None,
         peer: attachment.ifname().clone(),
         mac: attachment.mac,
@@ -67,6 +70,22 @@ pub(super) fn plan(builder: &mut Builder<'_>, attachment: &Attachment, gateway: 
         builder.add(Object::Route(Side::Host, route));
     }
     Ok(())
+}
+
+/// A VRF is the administrator's, with whatever else is in it.
+fn refuse_missing_vrf(builder: &Builder<'_>, attachment: &Attachment) -> Result<()> {
+    let marks = &attachment.network.host_routes;
+    let Some(vrf) = &marks.vrf else { return Ok(()) };
+    let table = marks.table;
+    let why = match builder.facts.host_link(vrf).map(|link| &link.kind) {
+        Some(LinkKind::Vrf(own)) if *own == table => return Ok(()),
+        Some(LinkKind::Vrf(own)) => format!("its table is {own}, not {table} as hostRoutes.table says"),
+        Some(kind) => format!("it is a {kind}"),
+        None => "the host has none of this name".to_owned(),
+    };
+    Err(Error::new(Code::InvalidConfig, why)
+        .context(format!("containers cannot be put into VRF {vrf}"))
+        .hint(format!("ip link add {vrf} type vrf table {table} && ip link set {vrf} up makes one")))
 }
 
 /// One address on one link of the host for all containers of scheme `shared`.

@@ -243,7 +243,7 @@ pub struct Veth {
     pub host_mtu: u32,
     /// The host side's alias, by which it is known as ours.
     pub alias: String,
-    /// The bridge of which the host side is a port.
+    /// The bridge of which the host side is a port, or the VRF that it is in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bridge: Option<IfName>,
     /// The container side's name.

@@ -49,4 +49,5 @@ mod several;
 mod shared;
 mod spoofing;
 mod tuned;
+mod vrf;
 mod watched;

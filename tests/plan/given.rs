@@ -187,6 +187,7 @@ fn attachments() -> impl Strategy<Value = Attachment> {
                 protocol,
                 pools: if matches!(plain.mode, Mode::Routed(_)) { pools } else { Vec::new() },
                 take_over: false,
+                vrf: None,
             },
             routes: if matches!(plain.mode, Mode::Routed(_)) { routes } else { Vec::new() },
             anti_spoof: filters.0,

@@ -297,6 +297,8 @@ pub struct HostRoutesKey {
     /// Whether an address may be given out that a routing daemon has learnt to be on another host: so that it moves.
     #[serde(default)]
     pub take_over: bool,
+    /// The VRF to which the host's links of containers belong, which must be there; `table` is its table.
+    pub vrf: Option<String>,
     /// Whatever else was given.
     #[serde(flatten)]
     #[schemars(skip)]
@@ -386,6 +388,7 @@ impl Default for HostRoutesKey {
             protocol: own_protocol(),
             pool: PoolKey::default(),
             take_over: false,
+            vrf: None,
             unknown: Unknown::new(),
         }
     }

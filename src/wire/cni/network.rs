@@ -111,7 +111,23 @@ impl Config {
                 .map_err(|_| invalid("hostRoutes.protocol", format!("{} is not in 0..255", key.protocol)))?,
             pools: key.pool.to_model(mode, ipam)?,
             take_over: key.take_over,
+            vrf: self.vrf_model(mode, table)?,
         })
+    }
+
+    fn vrf_model(&self, mode: &Mode, table: u32) -> Result<Option<IfName>> {
+        let Some(name) = &self.host_routes.vrf else { return Ok(None) };
+        if matches!(mode, Mode::Bridged(_)) {
+            return Err(invalid(
+                "hostRoutes.vrf",
+                "belongs to mode \"routed\": it is the bridge that is in a VRF, or not",
+            ));
+        }
+        if table == HostRoutes::default().table {
+            return Err(invalid("hostRoutes.table", format!("is missing: that of VRF {name}"))
+                .hint(format!("ip -d link show {name} tells its table")));
+        }
+        IfName::parse(name).map(Some).map_err(|why| invalid("hostRoutes.vrf", why))
     }
 
     fn proxy_model(&self, mode: &Mode) -> Result<Option<Proxy>> {
