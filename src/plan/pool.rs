@@ -39,7 +39,9 @@ impl Pool {
 /// In the record of each attachment, so that CHECK of any of them finds it missing.
 pub(super) fn plan(builder: &mut Builder<'_>, attachment: &Attachment) {
     for pool in Pool::of(attachment) {
-        builder.claim(Shared::Pool(pool.clone()));
+        builder.claim(Shared::Pool(pool));
+    }
+    for pool in Pool::of(attachment) {
         builder.push_unless_recorded(Step::Add(Object::Pool(pool)));
     }
 }

@@ -37,6 +37,7 @@ pub(super) fn plan(builder: &mut Builder<'_>, attachment: &Attachment, gateway: 
         Mtu::Fixed(mtu) => mtu,
         Mtu::Auto => builder.facts.uplink_mtu.unwrap_or(1500).clamp(68, 65535),
     };
+    pool::plan(builder, attachment);
     builder.add(Object::Veth(Veth {
         host: host.clone(),
         host_mac: attachment.host_mac,
@@ -65,7 +66,6 @@ use super::link::LinkKind;
     }
     builder.set(Setting::State { side: Side::Host, link: host.clone(), up: true });
     filter::open_loopback(builder, attachment);
-    pool::plan(builder, attachment);
     for route in host_routes(attachment, gateway) {
         builder.add(Object::Route(Side::Host, route));
     }

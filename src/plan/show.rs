@@ -26,7 +26,7 @@ impl fmt::Display for Step {
                 let (which, port) = (if *here { "" } else { "not " }, map.host_port);
                 write!(f, "conntrack -D -p {} --orig-port-dst {port}  # {which}answered by {target}", map.protocol)
             }
-            Self::Proclaim(link, address) if address.is_ipv4() => write!(f, "arping -c 1 -A -I {link} {address}"),
+            Self::Proclaim(link, address) if address.is_ipv4() => write!(f, "arping -c 1 -U -I {link} {address}"),
             Self::Proclaim(link, address) => write!(f, "ndsend {address} {link}"),
             Self::Announce(link, mac) => {
                 write!(f, "{}ip link set dev {link} address {mac}  # announces its addresses", prefix(Side::Container))
