@@ -46,7 +46,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<()> {
         progress.step(&key);
         let addresses = if arguments.moved { engine.addresses_of(&key)? } else { Vec::new() };
         match engine.detach(&key, Definition::today_by_name(&key)).and_then(|_| engine.forget_flows(&addresses)) {
-            Ok(_) => done.push(key),
+            Ok(()) => done.push(key),
             Err(error) => errors.push(error.context(format!("detach {key}"))),
         }
     }

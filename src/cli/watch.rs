@@ -23,7 +23,7 @@ const SETTLE: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// After so long a peace, all is forgotten.
-const PEACE: Duration = Duration::from_secs(60);
+const PEACE: Duration = Duration::from_mins(1);
 
 /// How to print, and how often to look at everything.
 #[derive(Debug, Args)]
@@ -94,7 +94,9 @@ impl<W: Write> Watch<'_, W> {
     fn look_at_all(&mut self) -> Result<()> {
         let links = self.engine.host.links(None).coded(Code::Kernel, || "list the links")?;
         self.links.clear();
-        links.iter().for_each(|link| drop(self.learn(link)));
+        for link in &links {
+            self.learn(link);
+        }
         let keys = self.engine.store.attachments()?;
         self.watched.retain(|key, _| keys.contains(key));
         for key in &keys {

@@ -66,19 +66,18 @@ impl Engine {
     /// Where the host is to answer for the attachment, for whom it does already, and who else does.
     fn observe_proxies(&self, facts: &mut Facts, attachment: &Attachment) -> Result<(), KernelError> {
         let Some(proxy) = &attachment.network.proxy else { return Ok(()) };
-        let views = match &proxy.link {
-            Some(link) => self.host.look_up(std::slice::from_ref(link), &[])?.0.into_iter().flatten().collect(),
-            None => {
-                let connected = self.host.connected()?;
-                let indices: BTreeSet<u32> = connected.iter().map(|(_, index)| *index).collect();
-                let views = self.host.look_up_indices(&indices.into_iter().collect::<Vec<_>>())?;
-                let ours = |view: &&LinkView| view.link.alias.as_deref().and_then(owner_of_alias).is_none();
-                for view in views.iter().filter(ours) {
-                    let of_link = connected.iter().filter(|(_, index)| *index == view.index);
-                    facts.connected.extend(of_link.map(|(net, _)| (*net, view.name.clone())));
-                }
-                views
+        let views = if let Some(link) = &proxy.link {
+            self.host.look_up(std::slice::from_ref(link), &[])?.0.into_iter().flatten().collect()
+        } else {
+            let connected = self.host.connected()?;
+            let indices: BTreeSet<u32> = connected.iter().map(|(_, index)| *index).collect();
+            let views = self.host.look_up_indices(&indices.into_iter().collect::<Vec<_>>())?;
+            let ours = |view: &&LinkView| view.link.alias.as_deref().and_then(owner_of_alias).is_none();
+            for view in views.iter().filter(ours) {
+                let of_link = connected.iter().filter(|(_, index)| *index == view.index);
+                facts.connected.extend(of_link.map(|(net, _)| (*net, view.name.clone())));
             }
+            views
         };
         for view in views {
             facts.host.links.entry(view.name).or_insert(view.link);

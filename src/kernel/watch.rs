@@ -97,7 +97,7 @@ impl Watcher {
             bytes.clear();
             match self.socket.recv(&mut bytes, MSG_DONTWAIT) {
                 Ok(_) => {
-                    news.extend(messages(&bytes).map_while(Result::ok).filter_map(|message| read(&message.content)))
+                    news.extend(messages(&bytes).map_while(Result::ok).filter_map(|message| read(&message.content)));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(news),
                 Err(error) if error.raw_os_error() == Some(Errno::ENOBUFS as i32) => news.push(News::Lost),

@@ -238,11 +238,8 @@ impl Changing<'_> {
                     self.push(step.clone());
                 }
             }
-            Step::Proclaim(link, address) => {
-                if self.steps.contains(&Step::Add(Object::Proxy(link.clone(), *address))) {
-                    self.push(step.clone());
-                }
-            }
+            Step::Proclaim(link, address)
+                if !self.steps.contains(&Step::Add(Object::Proxy(link.clone(), *address))) => {}
             // What is remembered of others matters only where a port is new.
             Step::Forget(stale) if !self.steps.iter().any(|step| is_map_to(step, stale)) => {}
             _ if !self.facts.holds(step) => self.push_with_room(step),

@@ -48,6 +48,7 @@ pub(super) fn plan(builder: &mut Builder<'_>, attachment: &Attachment) -> Result
 /// unicast ones by which neighbours make sure (`ip6_forward()` asks `all`, `ndisc_recv_ns()` either), so that every half
 /// minute a packet waits for seconds. And proxies answer at once: the kernel would wait for up to 0.8 s, as if there were
 /// several to choose from (`pneigh_enqueue()`).
+#[must_use]
 pub fn sysctls(link: &IfName, address: IpAddr) -> Vec<(String, bool)> {
     let delay = |family| (format!("{family}/neigh/{link}/proxy_delay"), true);
     if address.is_ipv4() {

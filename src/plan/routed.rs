@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv6Net};
 
 use super::builder::Builder;
-use super::facts::LinkKind;
+use super::link::LinkKind;
 use super::step::{Holder, LinkAddress, Object, Setting, Shared, Side, Sysctl, Veth};
 use super::route::Route;
 use super::{filter, forwarding, pool};
@@ -43,8 +43,7 @@ pub(super) fn plan(builder: &mut Builder<'_>, attachment: &Attachment, gateway: 
         host_mac: attachment.host_mac,
         host_mtu: mtu,
         alias: attachment.key.alias(),
-use super::link::LinkKind;
-        bridge: None,
+        bridge: attachment.network.host_routes.vrf.clone(),
         peer: attachment.ifname().clone(),
         mac: attachment.mac,
         mtu,

@@ -47,7 +47,7 @@ fn it_lasts_as_long_as_there_are_containers() {
         let a = Attached::new(&lab, &conf, &a);
         b.detach();
         assert_eq!(pools(lab.host(), table), expected(protocol));
-        assert_eq!(with_one.changes(&lab.host_state()).is_empty(), false, "another container is there");
+        assert!(!with_one.changes(&lab.host_state()).is_empty(), "another container is there");
         a.detach();
         assert_unchanged(&before, &lab.host_state());
     }

@@ -18,6 +18,9 @@ fn with_vrfs(test: &str) -> Option<Lab> {
     }
     lab.host().ip("link add blue type vrf table 20");
     lab.host().ip("link set red up");
+    // What the host speaks from there.
+    lab.host().ip("address add 198.51.100.1/32 dev red");
+    lab.host().ip("-6 address add 2001:db8:51::1/128 dev red nodad");
     lab.host().ip("link set blue up");
     Some(lab)
 }
@@ -45,7 +48,9 @@ fn containers_are_in_the_table_of_their_vrf() {
         assert!(!c.netns().ping(&in_b.ip(family)), "from another VRF, {family:?}");
         assert!(!lab.host().ping(&in_b.ip(family)), "from outside of any VRF, {family:?}");
     }
-    lab.host().shell(&format!("ip vrf exec red true 2>/dev/null; ping -c 1 -W 1 -I red {}", in_b.ip(Family::V4)));
+    for family in [Family::V4, Family::V6] {
+        lab.host().shell(&format!("ping -n -q -c 1 -W 5 -I red {}", in_b.ip(family)));
+    }
     assert!(springline(&lab, &["check"]).0);
     lab.host().ip(&format!("link set {} nomaster", in_a.link));
     let (ok, said) = springline(&lab, &["check"]);

@@ -249,7 +249,7 @@ fn what_is_lost_is_looked_for() {
     let watch = Watch::new(&lab, &[]);
     watch.signal(Signal::SIGSTOP);
     lab.host().ip("link add noise type bridge");
-    let noise: String = (0..9000).map(|i| format!("link set noise mtu {}\n", 1400 + i % 2)).collect();
+    let noise = "link set noise mtu 1400\nlink set noise mtu 1401\n".repeat(4500);
     let file = lab.dir().join("noise");
     fs::write(&file, noise).expect("write a batch");
     lab.host().ip(&format!("-batch {}", file.display()));
@@ -272,7 +272,7 @@ fn much_at_once_is_one_thing() {
     let c = lab.container("c");
     let attached = Attached::new(&lab, &with_ranges(&SUBNETS, &json!({})), &c);
     let watch = Watch::new(&lab, &[]);
-    let flaps: String = (0..50).map(|_| "link set eth0 down\nlink set eth0 up\n").collect();
+    let flaps = "link set eth0 down\nlink set eth0 up\n".repeat(50);
     let file = lab.dir().join("flaps");
     fs::write(&file, flaps).expect("write a batch");
     c.netns().ip(&format!("-batch {}", file.display()));
