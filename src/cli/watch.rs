@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::output::Output;
 use super::say;
 use crate::error::{Code, Coded, Error, Result};
 use crate::exec::{Engine, Reconciled};
@@ -32,9 +33,8 @@ pub(super) struct Arguments {
     /// namespaces that died behind a bind mount; 0 never does
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     interval: u64,
-    /// How to print: `text`, or `json` for programs; one line an event
-    #[arg(short, long, default_value = "text", value_parser = ["text", "json"])]
-    output: String,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// Runs until it is told to end.
@@ -44,7 +44,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<()> {
         Watcher::open().coded(Code::Kernel, || "listen to the kernel").map_err(Error::with_permission_hint)?;
     let engine = Engine::open(Store::open()?)?;
     let interval = (arguments.interval > 0).then(|| Duration::from_secs(arguments.interval));
-    let is_json = arguments.output == "json";
+    let is_json = arguments.output.is_json();
     let mut watch = Watch { engine, links: BTreeMap::new(), watched: BTreeMap::new(), is_json, out };
     watch.look_at_all()?;
     let count = watch.watched.len();
@@ -148,11 +148,7 @@ impl<W: Write> Watch<'_, W> {
     }
 
     fn reconcile(&mut self, key: &AttachmentKey) -> Result<()> {
-        let today = || {
-            let definition = Definition::named(&key.network).ok();
-            definition.map(|network| network.today(key, "")).unwrap_or_default()
-        };
-        let outcome = self.engine.reconcile(key, today);
+        let outcome = self.engine.reconcile(key, || Definition::today_by_name(key));
         let watched = self.watched.entry(key.clone()).or_default();
         let was_withdrawn = watched.withdrawn;
         watched.due = None;

@@ -13,7 +13,7 @@ use super::pool::Pool;
 use super::route::Route;
 use super::ruleset::{Element, GuardedLink, Key, Part, Set, Value};
 use super::step::{Held, LinkAddress, Object, Setting, Shared, Side, Step};
-use crate::model::{AttachmentKey, Family, IfName, NetworkName, PortMap};
+use crate::model::{AttachmentKey, Family, IfName, Mac, NetworkName, PortMap};
 
 /// What is known of host, container and store.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -43,7 +43,7 @@ impl Step {
                 addresses: addresses.iter().map(|address| address.clone().renamed(from, to)).collect(),
             }),
             Self::Announce(link, mac) => Self::Announce(other(link, from, to), *mac),
-            Self::Await(_) | Self::Forget(_) => self.clone(),
+            Self::Await(_) | Self::Forget(_) | Self::Proclaim(..) => self.clone(),
         }
     }
 }
