@@ -79,6 +79,9 @@ _springline() {
             springline,set)
                 cmd="springline__subcmd__set"
                 ;;
+            springline,watch)
+                cmd="springline__subcmd__watch"
+                ;;
             springline__subcmd__help,attach)
                 cmd="springline__subcmd__help__subcmd__attach"
                 ;;
@@ -141,6 +144,9 @@ _springline() {
                 ;;
             springline__subcmd__help,set)
                 cmd="springline__subcmd__help__subcmd__set"
+                ;;
+            springline__subcmd__help,watch)
+                cmd="springline__subcmd__help__subcmd__watch"
                 ;;
             springline__subcmd__help__subcmd__hook,lxc)
                 cmd="springline__subcmd__help__subcmd__hook__subcmd__lxc"
@@ -281,7 +287,7 @@ _springline() {
 
     case "${cmd}" in
         springline)
-            opts="-h -V --help --version demo attach plan detach ls inspect graph ip route set rename netns check gc doctor hook distconfig schema man completions help"
+            opts="-h -V --help --version demo attach plan detach ls inspect graph ip route set rename netns check gc watch doctor hook distconfig schema man completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -403,7 +409,7 @@ _springline() {
             return 0
             ;;
         springline__subcmd__detach)
-            opts="-o -h --output --help"
+            opts="-o -h --moved --output --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -537,7 +543,7 @@ _springline() {
             return 0
             ;;
         springline__subcmd__help)
-            opts="demo attach plan detach ls inspect graph ip route set rename netns check gc doctor hook distconfig schema man completions help"
+            opts="demo attach plan detach ls inspect graph ip route set rename netns check gc watch doctor hook distconfig schema man completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -999,6 +1005,20 @@ _springline() {
             return 0
             ;;
         springline__subcmd__help__subcmd__set)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        springline__subcmd__help__subcmd__watch)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1785,6 +1805,32 @@ _springline() {
                     ;;
                 --no-port)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        springline__subcmd__watch)
+            opts="-o -h --interval --output --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
                 *)
