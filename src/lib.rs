@@ -43,7 +43,7 @@
 //! | 3 | [`exec`] | plan → kernel and store, journal, undo |
 //! | 4 | [`front`], [`cli`] | read input, call the floors below, print |
 //!
-//! # Three decisions worth knowing
+//! # Decisions worth knowing
 //!
 //! *Two locks.* A verb holds its attachment's lock for its whole length, and the state lock only while it
 //! observes and changes: about a millisecond, in which nobody else can take the same address, route or bridge.
@@ -57,6 +57,14 @@
 //! *Two plans with a delegate.* `dhcp` asks through the interface, so with a delegated plugin the link comes
 //! first; when the addresses are known, a second plan against new facts adds what is missing. Nothing else is
 //! special about it: a plan contains only what does not hold yet.
+//!
+//! *Privileges stay.* `no_new_privs` binds those who are exec'd, and the verbs exec nobody but a delegated IPAM plugin,
+//! for which it would be wrong: it may need its file capabilities, or a transition of `SELinux` or `AppArmor`, and so may
+//! what `netns exec` becomes. Of the capabilities, `CAP_NET_ADMIN` and `CAP_SYS_ADMIN` (`setns(2)`) are needed to the end,
+//! and with the latter all others are within reach; `CAP_SYS_PTRACE` leads to `/proc/PID/ns/net`, `CAP_DAC_OVERRIDE` to
+//! state folders of others. A Landlock ruleset is inherited by the delegate, whose folders nobody knows, and takes a dozen
+//! system calls. What guards instead: no unsafe code but two calls, names that lead nowhere ([`model`]), and files that are
+//! made exclusively, replaced by renaming, or written in place only where no symlink is followed.
 
 pub mod cli;
 pub mod doctor;

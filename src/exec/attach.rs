@@ -197,6 +197,7 @@ impl Adding<'_> {
             made_at: seconds_since_1970(),
             wanted: Some(Box::new(self.attachment.clone())),
             withdrawn: Vec::new(),
+            changing: false,
             outcome: None,
             delegation: delegate.map(|delegate| delegate.delegation.clone()),
         }
@@ -206,17 +207,36 @@ impl Adding<'_> {
     fn undo(mut self, error: Error) -> Error {
         let done = std::mem::take(&mut self.run.done);
         let Some(before) = self.before.take().filter(|_| !done.is_empty()) else { return error };
-        let steps = match self.undo_steps(&done, &before) {
-            Ok(steps) => steps,
-            Err(why) => return error.hint(format!("the undo could not begin, run DEL: {why:#}", why = why.source)),
+        let mut failures = match self.undo_steps(&done, &before) {
+            Ok(steps) => self.run.run_all(&steps),
+            Err(why) => vec![why],
         };
-        let failures = self.run.run_all(&steps);
+        if !failures.is_empty()
+            && let Ok(rest) = self.undo_anew()
+        {
+            failures = rest;
+        }
         match failures.as_slice() {
             [] => error.hint("everything was undone"),
             failures => {
                 let failures: Vec<String> = failures.iter().map(|failure| format!("{:#}", failure.source)).collect();
                 error.hint(format!("the undo is not complete, run DEL: {}", failures.join("; ")))
             }
+        }
+    }
+
+    /// What is left of the undo as DEL would do it, by the record and with sockets of its own: after an error at a system
+    /// call, the old ones may be of no use. What is left then.
+    fn undo_anew(self) -> Result<Vec<Error>> {
+        let Self { engine, run, attachment, .. } = self;
+        let delegate = run.delegate.clone();
+        drop(run); // and with it the state lock, which DEL does not hold while a delegate is at work
+        let engine = Engine::open(engine.store.clone())?;
+        let mut run = Run::new(&engine, &attachment.key, None);
+        run.lock()?;
+        match engine.store.record(&attachment.key)? {
+            Some(record) => engine.remove(&mut run, &record, delegate),
+            None => Ok(Vec::new()),
         }
     }
 

@@ -54,7 +54,7 @@ impl Engine {
     ) -> Result<Vec<Step>> {
         let facts = self.facts_to_change(before, container, wanted, renames)?;
         let change = plan::change(before, wanted, &facts)?;
-        if change.steps.is_empty() && before.wanted.as_deref() == Some(wanted) {
+        if change.steps.is_empty() && before.wanted.as_deref() == Some(wanted) && !before.changing {
             return Ok(Vec::new());
         }
         // Killed half way, all that there may be of both is in the record. Of two names, it is the new one: whatever is
@@ -62,7 +62,7 @@ impl Engine {
         let half_way = before.renamed(wanted.ifname());
         let old = half_way.steps.iter().filter(|step| !change.recorded.contains(step));
         let both: Vec<Step> = change.recorded.iter().chain(old).cloned().collect();
-        self.store.write_record(&Record { steps: both, ..half_way.clone() })?;
+        self.store.write_record(&Record { steps: both, changing: true, ..half_way.clone() })?;
         let nets = |outcome: &Outcome| -> Vec<IpNet> { outcome.addresses.iter().map(|address| address.net).collect() };
         let there = nets(&change.outcome);
         let mut withdrawn = before.withdrawn.clone();
@@ -73,6 +73,7 @@ impl Engine {
             wanted: Some(Box::new(wanted.clone())),
             withdrawn,
             outcome: Some(change.outcome),
+            changing: false,
             ..before.clone()
         };
         let told = neighbours.iter().try_for_each(|there| self.store.write_record(&there.after));
@@ -80,7 +81,20 @@ impl Engine {
         if let Err(error) = done.and_then(|()| self.store.write_record(&record)) {
             return Err(self.change_back(run, before, &facts, neighbours, error));
         }
+        if before.changing {
+            self.forget_stakes(&before.steps, &record.steps);
+        }
         Ok(change.steps)
+    }
+
+    /// Takes back what a killed change has left of itself. Whether there was one.
+    pub(super) fn finish_change(&self, key: &AttachmentKey) -> Result<bool> {
+        let is_changing = self.store.record(key)?.is_some_and(|record| record.changing);
+        if is_changing {
+            // A change to what is wanted anyway.
+            self.change(key, |_| Ok(()), false)?;
+        }
+        Ok(is_changing)
     }
 
     fn change_back(

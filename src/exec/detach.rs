@@ -69,7 +69,24 @@ impl Engine {
         let facts = self.facts_to_detach(record)?;
         let steps = plan::detach(record, &facts);
         run.delegate = Delegate::of(record, delegate);
-        Ok(run.run_all(&steps))
+        let errors = run.run_all(&steps);
+        let given_up = |step: &Step| match step {
+            Step::Del(object) => Some(Step::Add(object.clone())),
+            _ => None,
+        };
+        let given_up: Vec<Step> = steps.iter().filter_map(given_up).collect();
+        self.forget_stakes(&record.steps, &given_up);
+        Ok(errors)
+    }
+
+    /// Removes the folders that there may be of stakes which were never taken, or were given up by somebody who was killed
+    /// then: of those in `steps` and not in `kept`.
+    pub(super) fn forget_stakes(&self, steps: &[Step], kept: &[Step]) {
+        for step in steps.iter().filter(|step| !kept.contains(step)) {
+            if let Step::Add(Object::Use(shared)) = step {
+                self.store.forget_unused(shared);
+            }
+        }
     }
 
     /// A record for an attachment that has none any more, if there is a trace of it: a link with its alias
@@ -117,6 +134,7 @@ impl Engine {
             made_at: 0,
             wanted: None,
             withdrawn: Vec::new(),
+            changing: false,
             outcome: None,
             delegation,
         })

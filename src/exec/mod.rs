@@ -106,9 +106,14 @@ pub fn same_netns(path: &str) -> Error {
 }
 
 /// This host's identity, which sets its MACs apart from those of other hosts with like-named containers.
-#[must_use]
-pub fn host_seed() -> String {
-    fs::read_to_string("/etc/machine-id").unwrap_or_default().trim().to_owned()
+///
+/// A host may have none. But to take one that cannot be read at the moment for none would give a container another MAC.
+pub fn host_seed() -> Result<String> {
+    match fs::read_to_string("/etc/machine-id") {
+        Ok(text) => Ok(text.trim().to_owned()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        Err(error) => Err(error).coded(Code::Io, || "read /etc/machine-id"),
+    }
 }
 
 /// The kernel's refusal of something, as an error.

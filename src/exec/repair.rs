@@ -22,8 +22,10 @@ impl Engine {
         Ok(missing.into_iter().map(|step| Difference::of(step, &facts)).collect())
     }
 
-    /// Runs what does not hold. What that was, and what there was in its place.
+    /// Runs what does not hold. What that was, and what there was in its place. A change that was killed half way is taken
+    /// back first.
     pub fn repair(&self, key: &AttachmentKey) -> Result<Vec<Difference>> {
+        self.finish_change(key)?;
         let _key_lock = self.store.lock_attachment(key)?;
         let (record, container) = self.recorded(key)?;
         let mut run = Run::new(self, key, Some(&container));

@@ -138,9 +138,14 @@ impl<'a> Run<'a> {
         let mut answers = answers.into_iter();
         let mut first_error = None;
         for step in steps {
+            // The link may be there, and only the question for its index have been refused.
+            let is_made = created_link(step).is_some() && answers.as_slice().first().is_some_and(Result::is_ok);
             let outcome = self.take_answers(step, &mut answers);
+            if is_made || outcome.is_ok() {
+                self.done.push(step.clone());
+            }
             match outcome {
-                Ok(()) => self.done.push(step.clone()),
+                Ok(()) => {}
                 Err(error) if is_removal(step) && error.is_absent() => {}
                 // Another attachment of the network has made it, or somebody whose it stays: a DEL goes by our protocol.
                 Err(error) if matches!(step, Step::Add(Object::Pool(_))) && error.is_exists() => {

@@ -45,7 +45,7 @@ impl Definition {
     /// The network, with what a runtime has filled in.
     pub fn network(&self) -> Result<Network> {
         let config = Config::parse(&self.base)?;
-        config.to_network(&self.base.name, &config.runtime()?, &exec::host_seed())
+        config.to_network(&self.base.name, &config.runtime()?, &exec::host_seed()?)
     }
 
     /// What the engine needs for an attachment.
@@ -57,7 +57,7 @@ impl Definition {
         wish: &Wish,
         maker: Maker,
     ) -> Result<AttachRequest> {
-        let seed = exec::host_seed();
+        let seed = exec::host_seed()?;
         let network = config.to_network(&self.base.name, runtime, &seed)?;
         let version = self.base.version;
         Ok(AttachRequest {

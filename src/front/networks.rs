@@ -60,7 +60,7 @@ pub fn defined() -> (Vec<Network>, Vec<(String, String)>) {
 
 fn network(configuration: &Map<String, Value>) -> Result<Network> {
     let base = Definition::new(configuration)?.base;
-    Config::parse(&base)?.to_network(&base.name, &RuntimeConfig::default(), &exec::host_seed())
+    Config::parse(&base)?.to_network(&base.name, &RuntimeConfig::default(), &exec::host_seed()?)
 }
 
 /// springline's configuration in one file, wherever it is.

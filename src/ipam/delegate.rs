@@ -58,6 +58,11 @@ impl Delegate {
     /// The plugin's file: the first of its name in the folders of `CNI_PATH`.
     pub fn find(&self) -> Result<PathBuf> {
         let Delegation { plugin, path, .. } = &self.delegation;
+        // As libcni's: what is configured is a plugin's name, which leads nowhere but into these folders.
+        if plugin.contains('/') {
+            return Err(Error::new(Code::InvalidConfig, "a plugin's name has no slash")
+                .context(format!("invalid plugin name: {plugin}")));
+        }
         let folders = || path.split(':').filter(|folder| !folder.is_empty());
         folders().map(|folder| PathBuf::from(folder).join(plugin)).find(|file| file.is_file()).ok_or_else(|| {
             let all = folders().collect::<Vec<_>>().join(", ");

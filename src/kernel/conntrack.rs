@@ -106,7 +106,7 @@ fn emitted(attribute: &impl Emitable) -> Vec<u8> {
 }
 
 impl Connection {
-    fn read(attributes: Vec<ConntrackAttribute>) -> Option<Self> {
+    pub(super) fn read(attributes: Vec<ConntrackAttribute>) -> Option<Self> {
         let (mut original, mut reply) = (None, None);
         for attribute in attributes {
             match attribute {
@@ -132,7 +132,7 @@ impl Connection {
     }
 
     /// Whether it is one to the port: not every kernel keeps to the filter.
-    fn is_to(&self, port: u16) -> bool {
+    pub(super) fn is_to(&self, port: u16) -> bool {
         let ports = self.protocol();
         ports.contains(&&ProtoTuple::Protocol(Protocol::Udp)) && ports.contains(&&ProtoTuple::DestinationPort(port))
     }

@@ -33,7 +33,7 @@ impl Endpoint {
     }
 }
 
-fn of_link(link: &LinkMessage) -> Option<(String, Counters)> {
+pub(super) fn of_link(link: &LinkMessage) -> Option<(String, Counters)> {
     let name = link.attributes.iter().find_map(|attribute| match attribute {
         LinkAttribute::IfName(name) => Some(name.clone()),
         _ => None,

@@ -10,6 +10,8 @@ mod counter;
 mod dump;
 mod endpoint;
 mod events;
+#[cfg(any(test, fuzzing))]
+pub mod hostile;
 mod link;
 mod listener;
 pub mod named;

@@ -115,13 +115,13 @@ impl Netns {
     /// `/proc/sys/net` itself, which resolves through whoever looks).
     ///
     /// This thread goes there and comes back, two system calls in all, where a thread of its own would cost a stack, an
-    /// allocator's arena and a wake-up. Should there be no way back, the process ends: all that it did from then on
-    /// would happen in somebody else's namespace.
+    /// allocator's arena and a wake-up. Should there be no way back, it is as bad as a defect: main.rs tells the
+    /// caller, and the process ends; all that it did from then on would happen in somebody else's namespace.
     pub fn connect(&self) -> io::Result<Endpoint> {
         let mut opened = None;
         let open = || Ok(Endpoint::new(Socket::open()?, SysctlDir::of_current_namespace()));
         match (self.inner.run(|_| opened = Some(open())), opened) {
-            (Err(_), Some(_)) => std::process::abort(),
+            (Err(error), Some(_)) => panic!("there is no way back from the container's network namespace: {error}"),
             (Err(error), None) => Err(os_error(error)),
             (Ok(()), opened) => opened.unwrap_or_else(|| Err(io::Error::other("nothing was opened"))),
         }
@@ -136,6 +136,8 @@ fn os_error(error: netns_rs::Error) -> io::Error {
 }
 
 fn on_own_thread<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
-    let joined = thread::scope(|scope| scope.spawn(work).join());
-    joined.unwrap_or_else(|_| Err(io::Error::other("the thread in the other namespace panicked")))
+    // A process or cgroup may have no more threads left (EAGAIN): `Scope::spawn` would panic.
+    let joined = thread::scope(|scope| Ok(thread::Builder::new().spawn_scoped(scope, work)?.join()));
+    let joined: io::Result<thread::Result<io::Result<T>>> = joined;
+    joined?.unwrap_or_else(|_| Err(io::Error::other("the thread in the other namespace panicked")))
 }

@@ -177,7 +177,7 @@ fn emitted(attributes: &[DefaultNla]) -> Vec<u8> {
 }
 
 /// The rate of `cake` or `tbf`, in bits a second.
-fn read_rate(message: &TcMessage) -> Option<u64> {
+pub(super) fn read_rate(message: &TcMessage) -> Option<u64> {
     let kind = message.attributes.iter().find_map(|attribute| match attribute {
         TcAttribute::Kind(kind) => Some(kind.as_str()),
         _ => None,
@@ -202,5 +202,5 @@ fn read_rate(message: &TcMessage) -> Option<u64> {
         },
         _ => return None,
     };
-    Some(bytes * 8)
+    Some(bytes.saturating_mul(8))
 }

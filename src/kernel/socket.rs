@@ -166,7 +166,11 @@ impl Socket {
     pub fn open() -> io::Result<Self> {
         let mut transport = Transport::open(NETLINK_ROUTE)?;
         transport.set_strict_checks()?;
-        let cookie = NetnsCookie.get(transport.socket()).unwrap_or(0);
+        let cookie = match NetnsCookie.get(transport.socket()) {
+            // With 0 for one that there is, a living container would be told from itself, and collected.
+            Err(errno) if errno != Errno::ENOPROTOOPT => return Err(errno.into()),
+            cookie => cookie.unwrap_or(0),
+        };
         Ok(Self { transport, cookie })
     }
 

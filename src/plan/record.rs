@@ -38,6 +38,9 @@ pub struct Record {
     /// Addresses that ADD reported and that were taken away on purpose since: no CHECK shall miss them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub withdrawn: Vec<IpNet>,
+    /// A change has begun and not ended: `steps` are those of before and those of after, all else is of before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub changing: bool,
     /// What ADD reports when it succeeds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,

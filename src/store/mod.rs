@@ -36,8 +36,8 @@ pub use lock::Lock;
 
 use crate::error::{Code, Coded, Result};
 
-/// The state directory.
-#[derive(Debug)]
+/// The state directory. A clone has the same attachments' locks.
+#[derive(Debug, Clone)]
 pub struct Store {
     root: PathBuf,
     attachment_locks: OnceCell<Rc<File>>,
@@ -129,6 +129,11 @@ fn names_in(dir: &Path) -> Result<Vec<String>> {
         Err(error) if is_absent(&error) => return Ok(Vec::new()),
         Err(error) => return Err(error).coded(Code::Io, || format!("read directory {}", dir.display())),
     };
-    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    Ok(names.filter(|name| !name.starts_with('.')).collect())
+    let mut names = Vec::new();
+    for entry in entries {
+        // Whoever sees less than there is would leave it there.
+        let entry = entry.coded(Code::Io, || format!("read directory {}", dir.display()))?;
+        names.extend(entry.file_name().into_string().ok().filter(|name| !name.starts_with('.')));
+    }
+    Ok(names)
 }

@@ -27,9 +27,14 @@ impl Store {
     pub fn record(&self, key: &AttachmentKey) -> Result<Option<Record>> {
         let path = self.record_path(key);
         let Some(bytes) = read_optional(&path)? else { return Ok(None) };
-        let record = serde_json::from_slice(&bytes).map(Some);
         let doing = || format!("record {} cannot be read", path.display());
-        record.coded(Code::Io, doing).map_err(|error| error.hint("DEL removes what can be found without it"))
+        let record = serde_json::from_slice::<Record>(&bytes).coded(Code::Io, doing);
+        // What a copy stands for is another's, who may be alive.
+        let own = record.and_then(|record| {
+            let other = || Error::new(Code::Io, format!("it is of {}", record.key)).context(doing());
+            if record.key == *key { Ok(Some(record)) } else { Err(other()) }
+        });
+        own.map_err(|error| error.hint("DEL removes what can be found without it"))
     }
 
     /// Writes or replaces a record.

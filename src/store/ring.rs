@@ -122,6 +122,9 @@ fn length(range: &Range) -> u128 {
 }
 
 /// An open ring file.
+/// It is written in place: not in somebody else's, by way of a link.
+const NO_LINK: i32 = nix::libc::O_NOFOLLOW;
+
 #[derive(Debug)]
 pub(super) struct Ring {
     file: File,
@@ -132,7 +135,14 @@ impl Ring {
     /// Opens the ring of a range set; a missing or foreign file becomes a new ring with only the reserved
     /// addresses taken.
     pub(super) fn open(path: &Path, numbering: &Numbering<'_>) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(NO_LINK)
+            .open(path)?;
         let ring = Self { file, size: numbering.size };
         let mut magic = [0u8; 16];
         let is_ring = ring.file.read_exact_at(&mut magic, 0).is_ok() && magic == *MAGIC;
@@ -233,7 +243,7 @@ impl Ring {
 
     /// Opens the ring called `name` in `dir` to mark a released address free; `None` if it is gone.
     pub(super) fn reopen(path: &Path) -> Option<Self> {
-        let file = OpenOptions::new().read(true).write(true).open(path).ok()?;
+        let file = OpenOptions::new().read(true).write(true).custom_flags(NO_LINK).open(path).ok()?;
         let length = file.metadata().ok()?.len().checked_sub(HEADER)?;
         Some(Self { file, size: u32::try_from(length * 8).ok()? })
     }

@@ -68,10 +68,15 @@ impl Store {
     pub fn del_use(&self, shared: &Shared, key: &AttachmentKey) -> Result<()> {
         let dir = self.shared_dir(shared);
         remove_optional(&dir.join(stake_name(key)))?;
-        for dir in dir.ancestors().take(2) {
+        self.forget_unused(shared);
+        Ok(())
+    }
+
+    /// Removes the folder of a shared object in which nobody has a stake.
+    pub fn forget_unused(&self, shared: &Shared) {
+        for dir in self.shared_dir(shared).ancestors().take(2) {
             let _ = fs::remove_dir(dir); // refuses to while there are other stakes
         }
-        Ok(())
     }
 }
 

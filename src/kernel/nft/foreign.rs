@@ -85,6 +85,17 @@ impl Nft {
     }
 }
 
+/// Reads an answer in all the ways in which other people's rules are read.
+#[cfg(any(test, fuzzing))]
+pub(in crate::kernel) fn read_in_all_ways(message: &NfTablesMessage) {
+    let _ = Forwarding::read(message);
+    let Some(rule) = Rule::read(message) else { return };
+    let barrier =
+        Barrier { family: "inet", table: String::new(), chain: rule.chain, by_policy: false, passes: rule.passes };
+    let addresses = ["10.22.0.2", "2001:db8::2"].map(|text| text.parse().unwrap_or(IpAddr::from([0; 4])));
+    let _ = barrier.lets_pass(171, &["veth1".to_owned()], &addresses);
+}
+
 /// A base chain at the hook `forward`.
 struct Forwarding {
     table: String,

@@ -10,6 +10,12 @@ mod foreign;
 mod message;
 mod socket;
 
+#[cfg(any(test, fuzzing))]
+pub(super) fn read_in_all_ways(message: &netlink_packet_netfilter::nftables::NfTablesMessage) {
+    socket::read_in_all_ways(message);
+    foreign::read_in_all_ways(message);
+}
+
 pub use foreign::{Barrier, Pass};
 pub use message::Change;
 pub use socket::{ChainView, ElementView, Failure, Found, Nft};

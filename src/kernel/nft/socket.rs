@@ -181,6 +181,20 @@ fn control(message: ControlMessage) -> NetfilterMessage {
     NetfilterMessage::new(NetfilterHeader::new(NetfilterProtoFamily::Unspec, 0, SUBSYSTEM), message)
 }
 
+/// Reads an answer in all the ways in which answers are read.
+#[cfg(any(test, fuzzing))]
+pub(in crate::kernel) fn read_in_all_ways(message: &NfTablesMessage) {
+    let _ = (ChainView::read(message), ElementView::read(message));
+    let NfTablesMessage::NewSetElement(elements) = message else { return };
+    for attributes in lists(elements) {
+        let (first, last) = bounds_of(attributes);
+        let (first, last) = (first.unwrap_or_default(), last.unwrap_or_default());
+        for set in Set::ALL {
+            let _ = (read_key(set, &first, &first), read_key(set, &first, &last));
+        }
+    }
+}
+
 impl ChainView {
     fn read(message: &NfTablesMessage) -> Option<Self> {
         let NfTablesMessage::NewChain(message) = message else { return None };

@@ -1,6 +1,7 @@
 //! The `ipam` object of our own allocator; any other `ipam.type` is a foreign plugin's business.
 
 use std::net::IpAddr;
+use std::path::Path;
 
 use ipnet::IpNet;
 use schemars::JsonSchema;
@@ -118,6 +119,10 @@ impl IpamKey {
         let sets = extra.iter().chain(&self.ranges);
         let ranges = sets.map(|set| range_set(set, mode)).collect::<Result<Vec<_>>>()?;
         refuse_overlaps(&ranges)?;
+        // Each verb may be called in another directory, and would look for leases there.
+        if let Some(relative) = self.data_dir.as_ref().filter(|dir| !dir.is_empty() && !Path::new(dir).is_absolute()) {
+            return Err(invalid("ipam.dataDir", format!("{relative:?} is not absolute: it has to begin with a slash")));
+        }
         let addresses = self.addresses.iter().map(AddressKey::to_model).collect::<Result<_>>()?;
         let routes = self.routes.as_ref().map(|routes| routes.iter().map(ContainerRouteKey::to_model).collect());
         Ok(Ipam::BuiltIn {
