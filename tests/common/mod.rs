@@ -297,6 +297,7 @@ pub fn tool(name: &str) -> PathBuf {
         ("nsenter", "util-linux"),
         ("ping", "iputils-ping"),
         ("sleep", "coreutils"),
+        ("tc", "iproute2"),
         ("touch", "coreutils"),
         ("unshare", "util-linux"),
     ]);

@@ -27,16 +27,29 @@ pub struct State(BTreeSet<Fact>);
 impl State {
     /// Links, addresses, routes of all tables and rules of a namespace.
     pub fn of(netns: &Netns) -> Self {
+        let routes = ["-4", "-6"].map(|family| netns.ip_json(&format!("{family} route show table all")));
+        let rules = ["-4", "-6"].map(|family| netns.ip_json(&format!("{family} rule show")));
+        Self::of_lists(&netns.ip_json("address show"), routes.each_ref(), rules.each_ref())
+    }
+
+    /// The same from what `ip -json` has printed: of routes and rules first IPv4's, then IPv6's.
+    pub fn of_lists(addresses: &[Value], routes: [&Vec<Value>; 2], rules: [&Vec<Value>; 2]) -> Self {
         let mut state = Self::default();
-        for link in netns.ip_json("address show") {
-            state.add_link(&link);
+        for link in addresses {
+            state.add_link(link);
         }
-        for family in ["-4", "-6"] {
-            let routes = netns.ip_json(&format!("{family} route show table all"));
+        for (family, (routes, rules)) in ["-4", "-6"].into_iter().zip(routes.into_iter().zip(rules)) {
             routes.iter().filter(|route| !is_derived(route)).for_each(|route| state.add("dev", "route", route, &ROUTE));
-            netns.ip_json(&format!("{family} rule show")).iter().for_each(|rule| state.add("", family, rule, &RULE));
+            for rule in rules {
+                state.add("", family, rule, &RULE);
+            }
         }
         state
+    }
+
+    /// The facts, a line each.
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|fact| fact.text.as_str())
     }
 
     /// Together with the elements of all nftables sets and maps; tables, chains and empty sets may stay for ever.

@@ -107,6 +107,7 @@ pub(crate) fn record(plan: &Plan) -> Record {
         made_at: 0,
         wanted: None,
         withdrawn: Vec::new(),
+        changing: false,
         outcome: None,
         delegation: None,
     }

@@ -1,11 +1,11 @@
 //! `kill -9` at any instruction: what is left is found and cleared away by the next DEL, GC or ADD.
 
-use crate::every_mode;
+use crate::further_modes;
 use crate::scene::{Mode, Scene};
 use crate::sweep::{faults, is_exhaustive, sweep};
 use crate::trace::{Effect, Effect::Kill, Fault, start};
 
-every_mode! {
+further_modes! {
     a_killed_add_is_cleared_away,
     a_killed_del_is_cleared_away,
     del_whose_child_is_killed_is_no_success,

@@ -2,19 +2,25 @@
 //! any instruction leaves something that the next DEL, GC or ADD clears away, many at once do not hurt each
 //! other, and what a container or an administrator has done meanwhile harms nobody else.
 //!
-//! The product has no hook for any of this: strace makes its system calls fail, or kills it at them, see
-//! [`trace`]. A clean run tells how many calls there are of each kind; a [`sweep`] has each of them fail in turn.
-//! Sweeps take every third point; `SPRINGLINE_EXHAUSTIVE=1` takes them all.
+//! The product has no hook for any of this. [`crash`] has bad luck at every system call of whatever thread or child, by
+//! ptrace(2), on a routed and on a bridged network. For the further modes, strace makes the calls of one kind fail, or
+//! kills the program at them, see [`trace`]: a clean run tells how many there are; a [`sweep`] has each of them fail in
+//! turn, or every third, unless `SPRINGLINE_EXHAUSTIVE=1`.
 
 #[path = "../common/mod.rs"]
 mod common;
 
+// Registers are those of one architecture.
+#[cfg(target_arch = "x86_64")]
+mod crash;
 mod crowd;
 mod duel;
 mod files;
+mod hostile;
 mod input;
 mod kill;
 mod obstacles;
+mod races;
 mod renaming;
 mod scene;
 mod strange;
@@ -46,6 +52,25 @@ macro_rules! every_mode {
     )* };
 }
 
+/// One case for each mode but the two of which [`crash`] takes every call.
+macro_rules! further_modes {
+    ($($case:ident),* $(,)?) => { $(
+        mod $case {
+            use crate::scene::Mode;
+            #[test]
+            fn routed_shared() { super::$case(Mode::Shared); }
+            #[test]
+            fn routed_interconnect() { super::$case(Mode::Interconnect); }
+            #[test]
+            fn routed_durable() { super::$case(Mode::Durable); }
+            #[test]
+            fn bridged_existing() { super::$case(Mode::OldBridge); }
+            #[test]
+            fn bridged_delegated() { super::$case(Mode::Delegated); }
+        }
+    )* };
+}
+
 /// One case for routed mode and one for bridged.
 macro_rules! both_modes {
     ($($case:ident),* $(,)?) => { $(
@@ -69,4 +94,4 @@ macro_rules! once {
     )* };
 }
 
-pub(crate) use {both_modes, every_mode, once};
+pub(crate) use {both_modes, every_mode, further_modes, once};

@@ -5,7 +5,7 @@
 //! [`crate::obstacles`].
 
 use crate::common::cni::Outcome;
-use crate::every_mode;
+use crate::further_modes;
 use crate::scene::{Mode, Scene};
 use crate::sweep::{faults, sweep};
 use crate::trace::{Effect::Error, Fault, start};
@@ -13,7 +13,7 @@ use crate::trace::{Effect::Error, Fault, start};
 /// The code of a panic.
 const PANIC: u64 = 102;
 
-every_mode! {
+further_modes! {
     a_failing_file_operation_is_undone,
     a_failing_message_is_undone,
     a_lost_answer_is_undone,
