@@ -212,7 +212,7 @@ impl Adding<'_> {
             Err(why) => vec![why],
         };
         if !failures.is_empty()
-            && let Ok(rest) = self.undo_anew()
+            && let Ok(Some(rest)) = self.undo_anew()
         {
             failures = rest;
         }
@@ -226,18 +226,16 @@ impl Adding<'_> {
     }
 
     /// What is left of the undo as DEL would do it, by the record and with sockets of its own: after an error at a system
-    /// call, the old ones may be of no use. What is left then.
-    fn undo_anew(self) -> Result<Vec<Error>> {
+    /// call, the old ones may be of no use. What is left then; nothing is known without a record.
+    fn undo_anew(self) -> Result<Option<Vec<Error>>> {
         let Self { engine, run, attachment, .. } = self;
         let delegate = run.delegate.clone();
         drop(run); // and with it the state lock, which DEL does not hold while a delegate is at work
         let engine = Engine::open(engine.store.clone())?;
         let mut run = Run::new(&engine, &attachment.key, None);
         run.lock()?;
-        match engine.store.record(&attachment.key)? {
-            Some(record) => engine.remove(&mut run, &record, delegate),
-            None => Ok(Vec::new()),
-        }
+        let record = engine.store.record(&attachment.key)?;
+        record.map(|record| engine.remove(&mut run, &record, delegate)).transpose()
     }
 
     fn undo_steps(&mut self, done: &[Step], before: &Facts) -> Result<Vec<Step>> {

@@ -128,9 +128,9 @@ fn worked(stage: &Stage, verb: Verb, a_try: &Try, struck: i64) -> Result<End, St
         }
         _ => {
             let mut changes = stage.unfinished(verb);
-            // On a read-only /proc/sys, this one is a precaution that is done without.
+            // On a read-only /proc/sys, some are precautions that are done without.
             if a_try.strike == Strike::Fail(Errno::EROFS) {
-                changes.retain(|change| !change.contains("/accept_ra:"));
+                changes.retain(|change| !change.contains(" sysctl "));
             }
             nothing(&format!("call {struck}: unlike finished, after a success"), &changes)?;
         }
@@ -184,9 +184,13 @@ fn failed(stage: &Stage, verb: Verb, run: &Run, struck: i64) -> Result<End, Stri
         super::say(&format!("  a DEL is needed after call {struck}: {document}"));
         return Ok(End::NeedsDel);
     }
-    // After a defect of ours, the undo is a DEL, which leaves forwarding as it is.
-    let left = if document["code"] == PANIC { stage.left() } else { stage.not_undone() };
-    nothing(&format!("call {struck}: after a failure with all undone ({document})"), &left)?;
+    // A panic undoes nothing: the record says what there is to undo. Only errors that cannot be come to that, where the
+    // standard library and the runtime give up.
+    if document["code"] == PANIC && said(run).contains("panicked") {
+        super::say(&format!("  a DEL is needed after call {struck}: {document}"));
+        return Ok(End::NeedsDel);
+    }
+    nothing(&format!("call {struck}: after a failure with all undone ({document})"), &stage.not_undone())?;
     Ok(End::Undone)
 }
 

@@ -270,7 +270,8 @@ fn sweep(what: &str, network: Network, all: Vec<Try>, judge: impl Fn(&Stage, &Tr
             // gets a second chance.
             for _ in 0..2 {
                 let judged = judged(&here);
-                let is_late = judged.as_ref().is_err_and(|why| why.contains("not done within"));
+                let is_late =
+                    judged.as_ref().is_err_and(|why| why.contains("not done within") || why.contains("it hangs"));
                 outcome = Some(judged);
                 if !is_late {
                     break;
