@@ -25,7 +25,7 @@ use stage::{Network, Stage, Verb};
 use tracer::{Point, Strike};
 
 /// How many points of each sweep are tried if nobody asks for more.
-const SAMPLE: usize = 36;
+const SAMPLE: usize = 24;
 /// How many are tried at once: a good part of the time is spent waiting, for the kernel's grace periods and for other
 /// processes.
 const WORKERS: usize = 4;
