@@ -308,7 +308,7 @@ impl<'a> Run<'a> {
                 None => return Ok(()),
             },
         };
-        match kernel::remove_link(&self.engine.host, name, index) {
+        match kernel::remove_link(&self.engine.host, name, index, self.engine.nft.get()) {
             Err(error) if !error.is_absent() => Err(explain(step, &error)),
             _ => Ok(()),
         }

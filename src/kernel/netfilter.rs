@@ -1,6 +1,7 @@
 //! A socket to nfnetlink, the family of nf_tables and connection tracking.
 
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use netlink_packet_netfilter::NetfilterMessage;
 use nix::errno::Errno;
@@ -14,6 +15,12 @@ use super::transport::{Content, Datagram, Received, Transport};
 #[derive(Debug)]
 pub(super) struct NetfilterSocket {
     transport: Transport,
+}
+
+impl AsFd for NetfilterSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.transport.socket().as_fd()
+    }
 }
 
 impl NetfilterSocket {

@@ -17,7 +17,7 @@ use nix::unistd::ForkResult;
 /// The child holds on to nothing of its parent's but `kept`: not its pipes, for whose end the runtime waits, not its
 /// terminal, not its directory. Locks are the parent's to release (`store::Lock` does so explicitly).
 #[allow(unsafe_code)]
-pub(super) fn in_child(kept: BorrowedFd<'_>, work: impl FnOnce()) -> Result<(), Errno> {
+pub(super) fn in_child(kept: &[BorrowedFd<'_>], work: impl FnOnce()) -> Result<(), Errno> {
     // SAFETY: no other thread exists, so the child may do whatever the parent may.
     match unsafe { nix::unistd::fork() }? {
         ForkResult::Parent { .. } => Ok(()),
@@ -39,11 +39,12 @@ pub(super) fn in_child(kept: BorrowedFd<'_>, work: impl FnOnce()) -> Result<(), 
 
 /// Closes every descriptor but stdin, stdout, stderr and `kept`. Runtimes hand their plugins and hooks more than they
 /// know of, such as their own caller's pipes, for whose end somebody waits.
-fn let_go_of_all_but(kept: BorrowedFd<'_>) {
+fn let_go_of_all_but(kept: &[BorrowedFd<'_>]) {
     let names = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten().map(|entry| entry.file_name());
     // Listed first, so that the list's own descriptor is closed by its owner, and not found open here.
     let numbers: Vec<i32> = names.filter_map(|name| name.to_str()?.parse().ok()).collect();
-    for number in numbers.into_iter().filter(|number| *number > 2 && *number != kept.as_raw_fd()) {
+    let is_kept = |number: i32| number <= 2 || kept.iter().any(|kept| kept.as_raw_fd() == number);
+    for number in numbers.into_iter().filter(|number| !is_kept(*number)) {
         let _ = nix::unistd::close(number);
     }
 }

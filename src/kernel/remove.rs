@@ -6,7 +6,7 @@
 //! caller goes on when the notification arrives.
 
 use std::io::{self, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use futures_util::future::{self, Either};
@@ -17,6 +17,7 @@ use tokio::net::unix::pipe;
 
 use super::endpoint::Endpoint;
 use super::events::{self, Events};
+use super::nft::Nft;
 use super::socket::{KernelError, Reply, Request, Socket};
 use super::{link, process};
 use crate::model::IfName;
@@ -26,8 +27,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Deletes a link and returns once it is gone. The process must have no other thread (none of springline's
 /// fronts has): a forked child of a threaded process may find the allocator locked for ever.
-pub fn remove_link(endpoint: &Endpoint, name: &IfName, index: u32) -> Result<(), KernelError> {
-    let outcome = events::wait(ask_and_wait(endpoint, index))?;
+///
+/// `nft` is the socket by which what belongs to the link goes from nf_tables. The child holds it, too: whoever closes it
+/// last is made to wait until the kernel has freed all of that (`nft_rcv_nl_event()` in
+/// `net/netfilter/nf_tables_api.c`), for another grace period.
+pub fn remove_link(endpoint: &Endpoint, name: &IfName, index: u32, nft: Option<&Nft>) -> Result<(), KernelError> {
+    let outcome = events::wait(ask_and_wait(endpoint, index, nft))?;
     if outcome.is_err() && !is_gone(endpoint, index) {
         return outcome;
     }
@@ -35,11 +40,12 @@ pub fn remove_link(endpoint: &Endpoint, name: &IfName, index: u32) -> Result<(),
     Ok(())
 }
 
-async fn ask_and_wait(endpoint: &Endpoint, index: u32) -> Result<(), KernelError> {
+async fn ask_and_wait(endpoint: &Endpoint, index: u32, nft: Option<&Nft>) -> Result<(), KernelError> {
     let mut events = Events::of(MulticastGroup::Link as u32)?;
     let (status, report) = std::io::pipe()?;
     let status = pipe::Receiver::from_owned_fd(OwnedFd::from(status))?;
-    let child = process::in_child(report.as_fd(), || {
+    let kept: Vec<BorrowedFd<'_>> = nft.map(AsFd::as_fd).into_iter().chain([report.as_fd()]).collect();
+    let child = process::in_child(&kept, || {
         if let Err(error) = delete(index) {
             let _ = (&report).write_all(&error.errno.to_ne_bytes());
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use netlink_packet_netfilter::nftables::{
     ChainAttribute, DataAttribute, ListAttribute, NfTablesMessage, RuleAttribute, SetElementAttribute, SetElementList,
@@ -58,6 +59,12 @@ pub struct Failure {
 
 /// What was found of chains and elements that were asked for, in their order.
 pub type Found = (Vec<Option<ChainView>>, Vec<Option<ElementView>>);
+
+impl AsFd for Nft {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
 
 impl Nft {
     /// Opens a socket in the namespace of the current thread.
