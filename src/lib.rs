@@ -3,7 +3,8 @@
 //! A *spring line* is the rope that holds a ship to the dock; ours is a veth pair. A container runtime hands
 //! over a configuration, a network namespace and a verb; springline creates a routed or bridged veth pair with
 //! the peer born inside the namespace, configures both sides over netlink, puts what guards, masquerades and maps
-//! ports into `nf_tables`, and returns the result: in two to four milliseconds, the process itself included, without running any other program, and leaving nothing behind.
+//! ports into `nf_tables`, and returns the result: in two to four milliseconds, the process itself included,
+//! without running any other program, and leaving nothing behind.
 //!
 //! # The one idea
 //!

@@ -17,8 +17,12 @@ use super::endpoint::Endpoint;
 use super::socket::{KernelError, Reply, Request};
 use crate::model::{Family, IfName, Mac};
 
-/// How long whoever has an address may take to say so: on a LAN it takes less than a tenth of it.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// How often it is asked who has an address (`PROBE_NUM` of RFC 5227): the kernel itself would ask again after a second
+/// only, and one question or its answer may get lost.
+const QUESTIONS: usize = 3;
+
+/// How long whoever has an address may take to say so: on a LAN it takes less than a quarter of it.
+const PATIENCE: Duration = Duration::from_millis(35);
 const LOOK_AGAIN: Duration = Duration::from_millis(4);
 
 fn message(index: u32, address: IpAddr, flags: NeighbourFlags) -> NeighbourMessage {
@@ -70,17 +74,19 @@ impl Endpoint {
         };
         let mut found: Vec<Option<Mac>> =
             wanted.iter().map(|one| look(one).filter(|there| there.is_permanent).and_then(|there| there.mac)).collect();
-        for one in wanted.iter().zip(&found).filter(|(_, there)| there.is_none()).map(|(one, _)| *one) {
-            // What was learnt before is no proof: the kernel would ask anew only after some seconds.
-            drop(self.socket.request(Request::plain(Message::DelNeighbour(plain(one)))));
-            let ask = message(one.0, one.1, NeighbourFlags::Use);
-            self.socket.request(Request::replace(Message::NewNeighbour(ask)))?;
-        }
-        let begin = Instant::now();
-        while begin.elapsed() < PATIENCE && found.iter().any(Option::is_none) {
-            std::thread::sleep(LOOK_AGAIN);
-            for (one, there) in wanted.iter().zip(&mut found).filter(|(_, there)| there.is_none()) {
-                *there = look(one).filter(|there| there.is_reachable).and_then(|there| there.mac);
+        for _ in 0..QUESTIONS {
+            for one in wanted.iter().zip(&found).filter(|(_, there)| there.is_none()).map(|(one, _)| *one) {
+                // What was learnt before is no proof: the kernel would ask anew only after some seconds.
+                drop(self.socket.request(Request::plain(Message::DelNeighbour(plain(one)))));
+                let ask = message(one.0, one.1, NeighbourFlags::Use);
+                self.socket.request(Request::replace(Message::NewNeighbour(ask)))?;
+            }
+            let begin = Instant::now();
+            while begin.elapsed() < PATIENCE && found.iter().any(Option::is_none) {
+                std::thread::sleep(LOOK_AGAIN);
+                for (one, there) in wanted.iter().zip(&mut found).filter(|(_, there)| there.is_none()) {
+                    *there = look(one).filter(|there| there.is_reachable).and_then(|there| there.mac);
+                }
             }
         }
         for one in wanted.iter().zip(&found).filter(|(_, there)| there.is_none()).map(|(one, _)| *one) {

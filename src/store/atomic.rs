@@ -32,10 +32,13 @@ pub(super) fn replace(path: &Path, bytes: &[u8], staging: &Path, durable: bool) 
 pub(super) fn replace_using(spare: &Path, path: &Path, bytes: &[u8], staging: &Path) -> io::Result<()> {
     let is_written = || -> io::Result<bool> {
         let file = OpenOptions::new().write(true).custom_flags(libc::O_NOFOLLOW).open(spare)?;
-        let is_ours_alone = file.metadata().is_ok_and(|file| file.is_file() && file.nlink() == 1);
+        let (old, length) = (file.metadata()?, bytes.len() as u64);
+        let is_ours_alone = old.is_file() && old.nlink() == 1;
         if is_ours_alone {
             file.write_all_at(bytes, 0)?;
-            file.set_len(bytes.len() as u64)?;
+            if old.len() > length {
+                file.set_len(length)?;
+            }
             fs::rename(spare, path)?;
         }
         Ok(is_ours_alone)
