@@ -32,17 +32,23 @@ struct Known {
     owners: BTreeMap<String, Key>,
     /// The last result of an attachment.
     results: BTreeMap<Key, Value>,
-    /// How often the end of an attachment has begun: an ADD that overlaps with one has proved nothing.
-    ends: BTreeMap<Key, usize>,
+    /// How often the end of an attachment has begun, and how many of these are under way: an ADD that overlaps with one
+    /// has proved nothing, whichever of them began first.
+    ends: BTreeMap<Key, (usize, usize)>,
     /// What went wrong.
     wrongs: Vec<String>,
 }
 
 impl Known {
     fn ends(&mut self, key: Key) {
-        *self.ends.entry(key).or_default() += 1;
+        let (begun, under_way) = self.ends.entry(key).or_default();
+        (*begun, *under_way) = (*begun + 1, *under_way + 1);
         self.owners.retain(|_, owner| *owner != key);
         self.results.remove(&key);
+    }
+
+    fn ended(&mut self, key: Key) {
+        self.ends.entry(key).or_default().1 -= 1;
     }
 }
 
@@ -127,6 +133,7 @@ impl Race {
             9..15 => {
                 self.known().ends(key);
                 let outcome = self.call("DEL", key).run();
+                self.known().ended(key);
                 self.expect("DEL", key, &outcome, &[]);
             }
             15..18 => {
@@ -143,7 +150,7 @@ impl Race {
 
     fn add(&self, key: Key) {
         let ends = |known: &Known| known.ends.get(&key).copied().unwrap_or_default();
-        let ended = ends(&self.known());
+        let (begun, under_way) = ends(&self.known());
         let outcome = self.call("ADD", key).run();
         // It is there already; or the range is full, by what others have.
         self.expect("ADD", key, &outcome, &[4, 11]);
@@ -152,7 +159,7 @@ impl Race {
         }
         let result = outcome.result();
         let mut known = self.known();
-        if ends(&known) != ended {
+        if under_way > 0 || ends(&known).0 != begun {
             return;
         }
         for address in addresses(&result) {
@@ -171,6 +178,7 @@ impl Race {
             others.map(|(_, container)| json!({"containerID": container.id, "ifname": NETWORKS[network]})).collect();
         let conf = merged(&self.confs[network], &json!({"cni.dev/valid-attachments": valid}));
         let outcome = self.call("GC", (network, spared_not)).no_container().conf(&conf).run();
+        self.known().ended((network, spared_not));
         self.expect("GC", (network, spared_not), &outcome, &[]);
     }
 
