@@ -13,14 +13,14 @@ use super::socket::Reply;
 use super::transport::{ANSWER, Content, messages};
 
 /// The kernel's notifications of one multicast group, in the namespace in which the socket was opened.
-pub struct Events {
+pub(super) struct Events {
     socket: TokioSocket,
     heard: VecDeque<Reply>,
 }
 
 impl Events {
     /// Subscribes to a group (`RTNLGRP_*`). To be called where something [waits](wait).
-    pub fn of(group: u32) -> io::Result<Self> {
+    pub(super) fn of(group: u32) -> io::Result<Self> {
         let mut socket = TokioSocket::new(NETLINK_ROUTE)?;
         // Unbound, the socket has port 0, as the kernel's own messages do, and hears none of them
         // (do_one_broadcast() in net/netlink/af_netlink.c).
@@ -30,7 +30,7 @@ impl Events {
     }
 
     /// The next notification; `None` when some were lost.
-    pub async fn next(&mut self) -> Option<Reply> {
+    pub(super) async fn next(&mut self) -> Option<Reply> {
         loop {
             if let Some(event) = self.heard.pop_front() {
                 return Some(event);
@@ -47,6 +47,6 @@ impl Events {
 }
 
 /// Waits for `what`, on a runtime of its own: one thread, which is this one.
-pub fn wait<T>(what: impl Future<Output = T>) -> io::Result<T> {
+pub(super) fn wait<T>(what: impl Future<Output = T>) -> io::Result<T> {
     Ok(Builder::new_current_thread().enable_all().build()?.block_on(what))
 }

@@ -10,6 +10,7 @@ mod counter;
 mod dump;
 mod endpoint;
 mod events;
+mod frame;
 #[cfg(any(test, fuzzing))]
 pub mod hostile;
 mod link;
@@ -38,13 +39,12 @@ pub(crate) use address::{add as add_address, delete as delete_address};
 pub use conntrack::{Connection, Conntrack};
 pub use counter::Counters;
 pub use endpoint::Endpoint;
-pub use events::{Events, wait};
+pub use frame::proclaim;
 pub(crate) use link::{
     create_bridge, create_holder, create_ifb, create_veth, get as get_link, route_loopback, set_address_generation,
     set_alias, set_flags, set_mac, set_mtu, set_name, set_port, set_state, set_strict_arp,
 };
 pub use listener::{callers, listener};
-pub use neighbour::proclaim;
 pub(crate) use neighbour::{add_proxy, delete_proxy};
 pub use netns::{Netns, NetnsError};
 pub use ping::ping;

@@ -96,6 +96,21 @@ fn an_address_in_use_is_not_given_out() {
     attached.detach();
 }
 
+/// The kernel itself asks nobody from a link without a link-local address, or while it is tentative, as it is for a second
+/// or two after the link came up.
+#[test]
+fn a_link_without_link_local_address_asks_too() {
+    let lab = Lab::with_uplink();
+    lab.host().ip("-6 address flush dev uplink scope link");
+    let c = lab.container("c");
+    let conf = network(&json!({"proxy": "auto"}));
+    let attached = Attached::new(&lab, &conf, &c); // the control: nobody has it
+    attached.detach();
+    lab.outside().ip(&format!("-6 address add {V6}/128 nodad dev downlink"));
+    let mac = text_of(&lab.outside().link("downlink").expect("a link")["address"]).to_owned();
+    assert_refused(&lab, &conf, &c, 7, &[V6, &mac, "uplink", "probe"]);
+}
+
 /// The network remembers another host's MAC for the address; word goes round, and it is the new one's at once.
 #[test]
 fn the_network_learns_of_it_at_once() {
