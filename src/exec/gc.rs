@@ -37,13 +37,16 @@ impl Engine {
             }
         }
         if errors.is_empty() {
-            let _lock = self.store.lock()?;
-            self.store.tidy(network);
-            if self.store.is_unused() {
-                self.remove_empty_tables()?;
-            }
+            self.remove_what_is_empty(network)?;
         }
         Error::all(errors).map(|()| removed)
+    }
+
+    /// Removes the directory of a network without attachments, and if there are none at all, the tables in nf_tables.
+    pub(super) fn remove_what_is_empty(&self, network: &NetworkName) -> Result<()> {
+        let _lock = self.store.lock()?;
+        self.store.tidy(network);
+        if self.store.is_unused() { self.remove_empty_tables() } else { Ok(()) }
     }
 
     fn is_spared(&self, key: &AttachmentKey, spared: Spared<'_>) -> bool {

@@ -3,7 +3,7 @@
 use super::run::Run;
 use super::{Engine, Today, refused};
 use crate::error::Result;
-use crate::model::{AttachmentKey, IfName};
+use crate::model::AttachmentKey;
 use crate::plan::{self, Difference, Object, Phase, Record, Route, Side, Step};
 
 /// What an attachment has come to.
@@ -74,16 +74,13 @@ impl Engine {
 
     fn reclaim_orphan(&self, key: &AttachmentKey, today: Today) -> Result<Reconciled> {
         self.detach(key, today)?;
-        if self.store.is_unused() {
-            let _lock = self.store.lock()?;
-            self.remove_empty_tables()?;
-        }
+        self.remove_what_is_empty(&key.network)?;
         Ok(Reconciled::Reclaimed)
     }
 
     /// Whether the host routes to it by a link of its own that is up, and whose other end is not.
     fn is_unplugged(&self, record: &Record) -> Result<bool> {
-        let Some(link) = own_link(record).filter(|_| recorded_routes(record).next().is_some()) else {
+        let Some(link) = record.host_link().filter(|_| recorded_routes(record).next().is_some()) else {
             return Ok(false);
         };
         let (views, _) =
@@ -93,7 +90,7 @@ impl Engine {
 
     /// Those of the host's recorded routes that are there.
     fn host_routes(&self, record: &Record) -> Result<Vec<Route>> {
-        let Some(link) = own_link(record) else { return Ok(Vec::new()) };
+        let Some(link) = record.host_link() else { return Ok(Vec::new()) };
         let look = |tables: &[u32]| {
             self.host.look_up(std::slice::from_ref(link), &[])?;
             let Some(index) = self.host.index(link) else { return Ok(Vec::new()) };
@@ -105,13 +102,6 @@ impl Engine {
         let there = look(&tables).map_err(|error| refused(&error, "look at routes"))?;
         Ok(recorded_routes(record).filter(|route| there.iter().any(|there| route.is(there))).cloned().collect())
     }
-}
-
-fn own_link(record: &Record) -> Option<&IfName> {
-    record.steps.iter().find_map(|step| match step {
-        Step::Add(Object::Veth(veth)) => Some(&veth.host),
-        _ => None,
-    })
 }
 
 fn recorded_routes(record: &Record) -> impl Iterator<Item = &Route> {
