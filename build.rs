@@ -1,5 +1,6 @@
 //! Links `target/<profile>/springline` to the binary, which an explicit build target (see
-//! `.cargo/config.toml`) puts into `target/<triple>/<profile>/`.
+//! `.cargo/config.toml`) puts into `target/<triple>/<profile>/`. Of several targets, it is the one that was built first
+//! or configured anew last: scripts name the triple.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};

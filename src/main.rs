@@ -9,6 +9,11 @@ use std::{env, io};
 use springline::error::{Code, Error};
 use springline::front::{cni, netavark};
 
+// musl's own maps and unmaps pages all the time; and glibc's is what its target is built for.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 fn main() -> ExitCode {
     // Runtimes call a CNI plugin without arguments; testing for that first keeps clap off their path.
     if env::args_os().len() <= 1 {

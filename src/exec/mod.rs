@@ -89,11 +89,9 @@ impl Container {
         let netns = Netns::open(path).map_err(|error| match error {
             NetnsError::Gone(why) | NetnsError::Unusable(why) => Error::new(Code::InvalidNetns, why).context(doing()),
         })?;
-        if netns.is_current() && !allow_own {
-            return Err(same_netns(path));
-        }
-        let endpoint = netns.connect().coded(Code::InvalidNetns, doing).map_err(Error::with_permission_hint)?;
-        Ok(Self { netns, endpoint })
+        let endpoint = if allow_own { netns.connect().map(Some) } else { netns.connect_elsewhere() };
+        let endpoint = endpoint.coded(Code::InvalidNetns, doing).map_err(Error::with_permission_hint)?;
+        Ok(Self { netns, endpoint: endpoint.ok_or_else(|| same_netns(path))? })
     }
 }
 

@@ -31,6 +31,11 @@ impl Endpoint {
         Ok(Self::new(Socket::open()?, SysctlDir::own()))
     }
 
+    /// The same for a namespace that this thread only visits.
+    pub(super) fn inside() -> io::Result<Self> {
+        Ok(Self::new(Socket::open()?, SysctlDir::of_current_namespace()))
+    }
+
     /// Remembers a link's index.
     pub fn learn(&self, name: &IfName, index: u32) {
         self.indices.borrow_mut().insert(name.clone(), index);

@@ -4,15 +4,12 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::MetadataExt;
 use std::thread;
 
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 
 use super::endpoint::Endpoint;
-use super::socket::Socket;
-use super::sysctl::SysctlDir;
 
 /// An open network namespace.
 #[derive(Debug)]
@@ -58,13 +55,10 @@ impl Netns {
         }
     }
 
-    /// Whether it is the namespace that this process is in.
+    /// Whether it is the namespace that this thread is in.
     #[must_use]
     pub fn is_current(&self) -> bool {
-        let identity = |file: &File| file.metadata().map(|meta| (meta.dev(), meta.ino())).ok();
-        // thread-self: another thread of the process may be elsewhere.
-        let current = File::open("/proc/thread-self/ns/net").ok();
-        current.is_some_and(|current| identity(&current) == identity(self.inner.file()))
+        netns_rs::get_from_current_thread().is_ok_and(|here| here == self.inner)
     }
 
     /// A path that leads to the namespace as long as the value lives.
@@ -118,13 +112,24 @@ impl Netns {
     /// allocator's arena and a wake-up. Should there be no way back, it is as bad as a defect: main.rs tells the
     /// caller, and the process ends; all that it did from then on would happen in somebody else's namespace.
     pub fn connect(&self) -> io::Result<Endpoint> {
-        let mut opened = None;
-        let open = || Ok(Endpoint::new(Socket::open()?, SysctlDir::of_current_namespace()));
-        match (self.inner.run(|_| opened = Some(open())), opened) {
-            (Err(error), Some(_)) => panic!("there is no way back from the container's network namespace: {error}"),
-            (Err(error), None) => Err(os_error(error)),
-            (Ok(()), opened) => opened.unwrap_or_else(|| Err(io::Error::other("nothing was opened"))),
+        let here = netns_rs::get_from_current_thread().map_err(os_error)?;
+        if here == self.inner { Endpoint::inside() } else { self.connect_from(&here) }
+    }
+
+    /// The same, but for the namespace that this thread is in already: `None`.
+    pub fn connect_elsewhere(&self) -> io::Result<Option<Endpoint>> {
+        let here = netns_rs::get_from_current_thread().map_err(os_error)?;
+        if here == self.inner { Ok(None) } else { self.connect_from(&here).map(Some) }
+    }
+
+    // Not NetNs::run(), which would look up once more where we are: a walk through /proc, 20 µs in a new process.
+    fn connect_from(&self, here: &netns_rs::NetNs) -> io::Result<Endpoint> {
+        self.enter()?;
+        let endpoint = Endpoint::inside();
+        if let Err(error) = here.enter() {
+            panic!("there is no way back from the container's network namespace: {error}");
         }
+        endpoint
     }
 }
 

@@ -59,7 +59,7 @@ fn put(lab: &Lab, path: &str, text: &str) {
 
 /// Runs a line on the lab's host with the `springline` that is tested.
 fn shell(lab: &Lab, line: &str) -> std::process::Output {
-    let own = Path::new(env!("CARGO_BIN_EXE_springline")).parent().expect("a folder");
+    let own = Path::new(crate::common::cni::springline_binary()).parent().expect("a folder");
     let mut command = lab.host().command(Path::new("/bin/sh"));
     command.args(["-c", line]).env("SPRINGLINE_STATE_DIR", lab.state_dir()).env("NETCONFPATH", networks(lab));
     command.env("PATH", format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", own.display()));

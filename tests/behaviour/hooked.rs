@@ -35,7 +35,7 @@ impl Drop for Init {
 
 /// Calls the hook with the line's options and LXC's variables. Whether it succeeded, and what it said.
 fn hook(lab: &Lab, line: &[&str], kind: &str, variables: &[(&str, &str)]) -> (bool, String) {
-    let mut command = lab.host().command(Path::new(env!("CARGO_BIN_EXE_springline")));
+    let mut command = lab.host().command(Path::new(crate::common::cni::springline_binary()));
     command.args(["hook", "lxc"]).args(line).stdin(Stdio::null());
     command.env("SPRINGLINE_STATE_DIR", lab.state_dir()).env("NETCONFPATH", networks(lab));
     command.env("LXC_NAME", "c").env("LXC_HOOK_SECTION", "lxc").env("LXC_HOOK_TYPE", kind);

@@ -157,7 +157,7 @@ fn ports_that_the_caller_holds() {
 s = socket.create_server(('', 8080))
 sys.exit(subprocess.run(['sh', '-c', '\"$1\" setup \"$2\" < \"$3\"; exit $?', 'sh'] + sys.argv[1:]).returncode)";
     let mut command = lab.host().command(Path::new("/usr/bin/python3"));
-    command.args(["-c", script, env!("CARGO_BIN_EXE_springline"), &c.path()]).arg(&path);
+    command.args(["-c", script, crate::common::cni::springline_binary(), &c.path()]).arg(&path);
     let output = command.env("SPRINGLINE_STATE_DIR", lab.state_dir()).output().expect("run python3");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     podman.teardown(&document, &c);
@@ -234,7 +234,7 @@ fn an_answer_that_nobody_hears() {
     let c = lab.container("c");
     let path = lab.dir().join("call.json");
     std::fs::write(&path, plain(&network, &c, &["10.77.0.5", "fd77::5"]).to_string()).expect("write the call");
-    let (binary, state) = (env!("CARGO_BIN_EXE_springline"), lab.state_dir());
+    let (binary, state) = (crate::common::cni::springline_binary(), lab.state_dir());
     let line = format!(
         "SPRINGLINE_STATE_DIR={} {binary} setup {} < {} > /dev/full; echo $?",
         state.display(),

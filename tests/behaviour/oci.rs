@@ -31,7 +31,7 @@ fn define(lab: &Lab, name: &str, network: &Value) {
 
 /// Runs the hook with `line` on its line and `state` on its stdin: whether it succeeded, and what it said.
 fn hook(lab: &Lab, line: &[&str], state: &Value) -> (bool, String) {
-    let mut command = lab.host().command(Path::new(env!("CARGO_BIN_EXE_springline")));
+    let mut command = lab.host().command(Path::new(crate::common::cni::springline_binary()));
     // Nothing else is in the environment, as with podman's poststop.
     command.env_clear().env("SPRINGLINE_STATE_DIR", lab.state_dir()).env("NETCONFPATH", networks(lab));
     command.args(["hook", "oci"]).args(line).current_dir("/");
@@ -343,7 +343,7 @@ fn no_pipe_is_kept_open() {
         let pipe = fs::read_link(format!("/proc/self/fd/{number}")).expect("a pipe");
         // The shell hands it on as descriptor 9, and as stdout and stderr.
         let script = format!("exec \"$0\" hook oci 9>/proc/{}/fd/{number} >&9 2>&9", std::process::id());
-        let program = Path::new(env!("CARGO_BIN_EXE_springline"));
+        let program = Path::new(crate::common::cni::springline_binary());
         let mut command = lab.host().command(Path::new("/bin/sh"));
         command.env_clear().env("SPRINGLINE_STATE_DIR", lab.state_dir()).args(["-c", &script]).arg(program);
         let mut child = command.stdin(Stdio::piped()).spawn().expect("start");

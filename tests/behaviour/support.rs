@@ -156,7 +156,7 @@ pub(crate) fn networks(lab: &Lab) -> std::path::PathBuf {
 
 /// Runs a command of springline's on the host: whether it succeeded, and all that it printed.
 pub(crate) fn springline(lab: &Lab, arguments: &[&str]) -> (bool, String) {
-    let mut command = lab.host().command(std::path::Path::new(env!("CARGO_BIN_EXE_springline")));
+    let mut command = lab.host().command(std::path::Path::new(crate::common::cni::springline_binary()));
     command.args(arguments).env("SPRINGLINE_STATE_DIR", lab.state_dir()).env("NETCONFPATH", networks(lab));
     let output = command.output().expect("run springline");
     let text = [output.stdout.as_slice(), &output.stderr].map(String::from_utf8_lossy).concat();

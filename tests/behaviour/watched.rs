@@ -29,7 +29,7 @@ struct Watch {
 impl Watch {
     /// Starts it, and waits until it has looked at everything and listens.
     fn new(lab: &Lab, arguments: &[&str]) -> Self {
-        let mut command = lab.host().command(Path::new(env!("CARGO_BIN_EXE_springline")));
+        let mut command = lab.host().command(Path::new(crate::common::cni::springline_binary()));
         command.args(["watch", "-o", "json"]).args(arguments);
         command.env("SPRINGLINE_STATE_DIR", lab.state_dir()).env("NETCONFPATH", networks(lab));
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("run springline watch");

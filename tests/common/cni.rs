@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ExitStatus, Stdio};
+use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -102,7 +103,7 @@ impl Plugin {
 
     /// The plugin's executable; panics with what to install or build if there is none.
     pub fn binary(self) -> PathBuf {
-        if self.is_ours() { springline() } else { reference(self.kind()) }
+        if self.is_ours() { springline_binary().into() } else { reference(self.kind()) }
     }
 }
 
@@ -110,10 +111,13 @@ fn both_families() -> Value {
     json!([[{"subnet": RANGE_V4}], [{"subnet": RANGE_V6}]])
 }
 
-fn springline() -> PathBuf {
-    let built = option_env!("CARGO_BIN_EXE_springline").map(PathBuf::from);
-    let binary = env::var_os("SPRINGLINE_BIN").map(PathBuf::from).or(built);
-    binary.expect("no springline to test: name one in SPRINGLINE_BIN")
+/// The executable that is tested: `$SPRINGLINE_BIN`, or the one that was built with the tests.
+pub fn springline_binary() -> &'static str {
+    static BINARY: OnceLock<String> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let built = option_env!("CARGO_BIN_EXE_springline").map(str::to_owned);
+        env::var("SPRINGLINE_BIN").ok().or(built).expect("no springline to test: name one in SPRINGLINE_BIN")
+    })
 }
 
 /// A reference plugin, from `$CNI_BIN` or where Debian has it.

@@ -16,7 +16,7 @@ pub struct Podman<'a>(pub &'a Lab);
 impl Podman<'_> {
     /// Calls the plugin with these arguments and bytes.
     pub fn call(self, arguments: &[&str], stdin: &[u8]) -> Answer {
-        let mut command = self.0.host().command(Path::new(env!("CARGO_BIN_EXE_springline")));
+        let mut command = self.0.host().command(Path::new(super::cni::springline_binary()));
         command.args(arguments).env_clear().env("SPRINGLINE_STATE_DIR", self.0.state_dir()).current_dir("/");
         command.env("RUST_LOG", "netavark=warn").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("start the plugin");

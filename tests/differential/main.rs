@@ -57,7 +57,7 @@ fn machine(case: &Case) -> (Lab, Container) {
 fn script(case: &Case, lab: &Lab, container: &Container) -> Result<String, String> {
     let file = lab.dir().join("network.conf");
     std::fs::write(&file, case.conf.to_string()).expect("write the configuration");
-    let mut command = lab.host().command(Path::new(env!("CARGO_BIN_EXE_springline")));
+    let mut command = lab.host().command(Path::new(crate::common::cni::springline_binary()));
     command.arg("plan").arg(&file).args(["--id", &case.container, "--ifname", &case.ifname, "-o", "shell"]);
     if !case.is_blind {
         command.args(["--netns", name_of(container)]);
@@ -251,7 +251,7 @@ fn planning_needs_no_privileges() {
     std::fs::set_permissions(lab.state_dir(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).expect("close it");
     let (file, binary) = (dir.join("network.conf"), dir.join("springline"));
     std::fs::write(&file, case.conf.to_string()).expect("write the configuration");
-    std::fs::copy(env!("CARGO_BIN_EXE_springline"), &binary).expect("copy springline");
+    std::fs::copy(crate::common::cni::springline_binary(), &binary).expect("copy springline");
     everybody(&binary);
     let plan = |output: &str| {
         let mut command = lab.host().command(&common::tool("setpriv"));

@@ -65,7 +65,7 @@ fn files_are_written_and_belong_to_the_containers_root() {
     // What the host's root makes there itself is refused.
     let touched = nsenter(&tool("touch")).arg(mounted.join("etc/new")).output().expect("run touch");
     assert!(!touched.status.success());
-    let mut command = nsenter(Path::new(env!("CARGO_BIN_EXE_springline")));
+    let mut command = nsenter(Path::new(crate::common::cni::springline_binary()));
     command.args(["distconfig", "--rootfs"]).arg(&mounted).arg("--config").arg(&config);
     let output = command.output().expect("run springline");
     drop(child.stdin.take());

@@ -248,7 +248,7 @@ pub(crate) fn add(lab: &Lab, conf: &Value, container: &Container, ifname: &str) 
 
 /// A command of springline's: whether it succeeded, stdout, stderr.
 pub(crate) fn springline(lab: &Lab, arguments: &[&str]) -> (bool, String, String) {
-    let mut command = lab.host().command(Path::new(env!("CARGO_BIN_EXE_springline")));
+    let mut command = lab.host().command(Path::new(crate::common::cni::springline_binary()));
     command.args(arguments).env("SPRINGLINE_STATE_DIR", lab.state_dir());
     let Output { status, stdout, stderr } = command.output().expect("run springline");
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();

@@ -12,13 +12,14 @@ further_modes! {
 }
 
 /// The calls that change something, or are about to.
-const CHANGES: [(&str, Effect); 19] = [
+const CHANGES: [(&str, Effect); 21] = [
     ("poll", Kill),
     ("pipe2", Kill),
     ("vfork", Kill),
     ("wait4", Kill),
     ("sendto", Kill),
     ("openat", Kill),
+    ("open", Kill),
     ("write", Kill),
     ("pwrite64", Kill),
     ("ftruncate", Kill),
@@ -30,6 +31,7 @@ const CHANGES: [(&str, Effect); 19] = [
     ("flock", Kill),
     ("clone", Kill),
     ("clone3", Kill),
+    ("fork", Kill),
     ("setns", Kill),
     ("exit_group", Kill),
 ];

@@ -19,14 +19,14 @@ both_modes! {
 fn springline(scene: &Scene, line: &[&str], faults: Option<&[Fault]>) -> (Output, String) {
     let log = scene.lab.dir().join("strace-rename");
     let mut command = match faults {
-        None => scene.lab.host().command(Path::new(env!("CARGO_BIN_EXE_springline"))),
+        None => scene.lab.host().command(Path::new(crate::common::cni::springline_binary())),
         Some(faults) => {
             let mut command = scene.lab.host().command(&tool("strace"));
             command.args(["-f", "-qq", "-o"]).arg(&log);
             for fault in faults {
                 command.args(["-e", &fault.to_option()]);
             }
-            command.arg(env!("CARGO_BIN_EXE_springline"));
+            command.arg(crate::common::cni::springline_binary());
             command
         }
     };
@@ -70,7 +70,8 @@ fn faults(mode: Mode, effects: &[(&'static str, Effect)]) -> Vec<Fault> {
 
 /// Killed at any instruction: the name is one of the two, a repair makes it whole, and DEL by the old one takes all away.
 fn a_killed_rename_is_gone_on_with(mode: Mode) {
-    let effects = ["sendto", "openat", "write", "pwrite64", "rename", "fsync", "flock", "setns", "clone3"];
+    let effects =
+        ["sendto", "openat", "open", "write", "pwrite64", "rename", "fsync", "flock", "setns", "clone3", "fork"];
     let points = faults(mode, &effects.map(|syscall| (syscall, Kill)));
     sweep(
         points,
@@ -102,6 +103,7 @@ fn a_failing_rename_is_undone(mode: Mode) {
         ("recvfrom", Error("ENOMEM")),
         ("rename", Error("ENOSPC")),
         ("openat", Error("EMFILE")),
+        ("open", Error("EMFILE")),
         ("write", Error("ENOSPC")),
         ("setns", Error("EPERM")),
     ];
