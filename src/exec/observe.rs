@@ -159,11 +159,19 @@ impl Engine {
 
     fn observe_forwarding(&self, facts: &mut Facts, attachment: &Attachment) -> Result<(), KernelError> {
         let read = |key: &str| self.host.sysctls.read(key).ok();
-        let keys = plan::FORWARDING.map(|(_, key)| key).into_iter().chain([plan::DEFAULT_ACCEPT_RA]);
-        facts.host.sysctls.extend(keys.filter_map(|key| Some((key.to_owned(), read(key)?))));
-        facts.host_ipv6 = facts.host.sysctls.contains_key(plan::FORWARDING[1].1);
+        let forwards = self.host.forwards()?;
+        for ((_, key), forwards) in plan::FORWARDING.into_iter().zip(forwards) {
+            facts.host.sysctls.extend(forwards.map(|forwards| (key.to_owned(), u8::from(forwards).to_string())));
+        }
+        let [_, ipv6] = forwards;
+        facts.host_ipv6 = ipv6.is_some();
+        // What it is matters to hosts that forward only.
+        if ipv6 == Some(true) {
+            let key = plan::DEFAULT_ACCEPT_RA;
+            facts.host.sysctls.extend(read(key).map(|value| (key.to_owned(), value)));
+        }
         // Looked at only when forwarding is about to be turned on: a host may have a full BGP table.
-        let is_off = facts.host.sysctls.get(plan::FORWARDING[1].1).is_some_and(|value| value == "0");
+        let is_off = ipv6 == Some(false);
         if is_off && attachment.uses(Family::V6) && attachment.network.forwarding == Forwarding::Enable {
             let routes = self.host.fib(Family::V6, Route::MAIN, None)?;
             let learnt =
@@ -398,7 +406,12 @@ fn observe_container(facts: &mut Facts, container: &Container, attachment: &Atta
     // What a new link will start from; a link that is there has its own.
     let of_link = facts.container.links.contains_key(ifname).then_some(ifname.as_str());
     let key = format!("ipv6/conf/{}/disable_ipv6", of_link.unwrap_or("default"));
-    facts.container_ipv6 = endpoint.sysctls.read(&key).is_ok_and(|value| value == "0");
+    // Where nobody needs it, a link with IPv6 turned off takes the same settings.
+    facts.container_ipv6 = if attachment.needs_ipv6() {
+        endpoint.sysctls.read(&key).is_ok_and(|value| value == "0")
+    } else {
+        endpoint.sysctls.has_ipv6()
+    };
     Ok(())
 }
 

@@ -17,6 +17,7 @@ mod link;
 mod listener;
 pub mod named;
 mod neighbour;
+mod netconf;
 mod netfilter;
 mod netns;
 pub mod nft;

@@ -13,7 +13,7 @@ use nix::sys::socket::GetSockOpt;
 use nix::{getsockopt_impl, sockopt_impl};
 use rtnetlink::packet_core::{
     NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL, NLM_F_REPLACE,
-    NetlinkDeserializable, NetlinkHeader,
+    NetlinkDeserializable, NetlinkHeader, NetlinkSerializable,
 };
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::sys::protocols::NETLINK_ROUTE;
@@ -97,33 +97,33 @@ impl From<io::Error> for KernelError {
 
 /// One message of a batch.
 #[derive(Debug, Clone)]
-pub struct Request {
-    message: RouteNetlinkMessage,
+pub struct Request<M = RouteNetlinkMessage> {
+    message: M,
     flags: u16,
 }
 
-impl Request {
+impl<M> Request<M> {
     /// Creates; fails if it is there.
     #[must_use]
-    pub fn create(message: RouteNetlinkMessage) -> Self {
+    pub fn create(message: M) -> Self {
         Self { message, flags: NLM_F_CREATE | NLM_F_EXCL }
     }
 
     /// Creates, or puts it in the place of what is there.
     #[must_use]
-    pub fn replace(message: RouteNetlinkMessage) -> Self {
+    pub fn replace(message: M) -> Self {
         Self { message, flags: NLM_F_CREATE | NLM_F_REPLACE }
     }
 
     /// Creates beside whatever is there under the same key.
     #[must_use]
-    pub fn append(message: RouteNetlinkMessage) -> Self {
+    pub fn append(message: M) -> Self {
         Self { message, flags: NLM_F_CREATE | NLM_F_APPEND }
     }
 
     /// Changes, deletes or gets.
     #[must_use]
-    pub fn plain(message: RouteNetlinkMessage) -> Self {
+    pub fn plain(message: M) -> Self {
         Self { message, flags: 0 }
     }
 }
@@ -181,7 +181,7 @@ impl Socket {
     }
 
     /// Sends the requests, in as few datagrams as their answers allow, and returns the answers in their order.
-    pub fn batch(&self, requests: Vec<Request>) -> Result<Vec<Answer>, KernelError> {
+    pub fn batch<M: NetlinkSerializable>(&self, requests: Vec<Request<M>>) -> Result<Vec<Answer>, KernelError> {
         let mut answers = Vec::with_capacity(requests.len());
         let mut requests = requests.into_iter().peekable();
         while requests.peek().is_some() {

@@ -40,6 +40,12 @@ impl SysctlDir {
         Self { conf: OnceCell::from(open_conf()), is_own: false }
     }
 
+    /// Whether the namespace's kernel has IPv6, be it turned off or on.
+    #[must_use]
+    pub fn has_ipv6(&self) -> bool {
+        self.conf.get_or_init(open_conf).is_some()
+    }
+
     /// Whether `key` can be reached from outside the namespace, too.
     #[must_use]
     pub fn stays(key: &str) -> bool {
