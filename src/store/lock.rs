@@ -15,6 +15,7 @@ use std::{fs, thread};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
+use nix::sys::stat::{major, minor};
 
 use super::Store;
 use crate::error::{Code, Coded, Error, Result};
@@ -143,15 +144,19 @@ fn wait_for(what: &str, mut attempt: impl FnMut() -> std::result::Result<(), Ref
     }
 }
 
-/// Who holds a flock(2), from `/proc/locks` (`7: FLOCK ADVISORY WRITE 1234 00:19:5678 0 EOF`).
+/// Who holds a flock(2), from `/proc/locks` (`7: FLOCK ADVISORY WRITE 1234 00:19:5678 0 EOF`). The table is read in pieces
+/// while others change it, so that an entry may be missed: it is read three times before nobody is found.
 fn holder_of(file: &File) -> Option<String> {
-    let inode = file.metadata().ok()?.ino().to_string();
-    let table = fs::read_to_string("/proc/locks").ok()?;
-    table.lines().find_map(|line| {
-        let mut words = line.split_whitespace().skip(1);
-        let is_held = words.next()? == "FLOCK"; // a waiter's line has "->" here
-        let pid = words.nth(2)?;
-        (is_held && words.next()?.rsplit(':').next()? == inode).then(|| pid.to_owned())
+    let (device, inode) = file.metadata().map(|metadata| (metadata.dev(), metadata.ino())).ok()?;
+    let place = format!("{:02x}:{:02x}:{inode}", major(device), minor(device));
+    (0..3).find_map(|_| {
+        let table = fs::read_to_string("/proc/locks").ok()?;
+        table.lines().find_map(|line| {
+            let mut words = line.split_whitespace().skip(1);
+            let is_held = words.next()? == "FLOCK"; // a waiter's line has "->" here
+            let pid = words.nth(2)?;
+            (is_held && words.next()? == place).then(|| pid.to_owned())
+        })
     })
 }
 
