@@ -303,7 +303,12 @@ fn mistakes_are_named() {
         (json!({"bandwidth": {"egressBurst": 7}}), "bandwidth: egressBurst is 7, and there is no egressRate"),
         (json!({"defaultRoute": "first"}), "defaultRoute: \"first\" is none of \"auto\", true and false"),
         (json!({"metric": -1}), "metric: -1 is not a non-negative whole number"),
-        (json!({"mode": "bridged", "bridge": {"vlan": 7}}), "bridge.vlan: 7 is not available"),
+        (json!({"mode": "bridged", "bridge": {"vlan": 4095}}), "bridge.vlan: 4095 is outside of 1..4094"),
+        (json!({"mode": "bridged", "bridge": {"vlan": -1}}), "-1 is not a non-negative whole number"),
+        (
+            json!({"mode": "bridged", "bridge": {"name": "br-0123456789ab", "vlan": 7}}),
+            "bridge.name: the host's link in VLAN 7, br-0123456789ab.7, would have more than 15 bytes",
+        ),
         (json!({"runtimeConfig": {"ips": ["x"]}}), "\"x\" is not an IP address"),
         (json!({"runtimeConfig": {"mac": "01:00:5e:00:00:01"}}), "is not six hex pairs of a unicast address"),
         (json!({"args": {"cni": {"ips": "x"}}}), "expected a sequence"),

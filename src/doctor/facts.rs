@@ -83,6 +83,8 @@ pub struct Served {
     pub forwarding: Forwarding,
     /// Whether its containers are on a bridge.
     pub is_bridged: bool,
+    /// Whether they are in a VLAN of it.
+    pub has_vlan: bool,
     /// Names of links on the host that it has, or would have.
     pub links: Vec<String>,
     /// Whether rates are limited: what containers receive, what they send.

@@ -88,6 +88,7 @@ mod tests {
             families: vec![Family::V4],
             forwarding: Forwarding::Enable,
             is_bridged: true,
+            has_vlan: false,
             links: Vec::new(),
             limits: [false, false],
         });

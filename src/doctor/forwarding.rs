@@ -195,6 +195,7 @@ mod tests {
                 families: vec![Family::V4],
                 forwarding: wanted,
                 is_bridged: false,
+                has_vlan: false,
                 links: Vec::new(),
                 limits: [false, false],
             });

@@ -8,6 +8,10 @@ enum MissedBy {
     All,
     /// Networks on bridges.
     Bridges,
+    /// Networks in VLANs of bridges.
+    Vlans,
+    /// Networks in VLANs of bridges, if the host has addresses there.
+    VlanGateways,
     /// Networks whose containers are limited in what they receive.
     Limits,
     /// Networks whose containers are limited in what they send.
@@ -17,7 +21,7 @@ enum MissedBy {
 }
 
 /// What is asked for: by the name of the feature, who misses it, what that means, and the module that has it.
-const FEATURES: [(&str, MissedBy, &str, &str); 9] = [
+const FEATURES: [(&str, MissedBy, &str, &str); 11] = [
     ("veth", MissedBy::All, "no container can be attached", "veth"),
     ("nf_tables", MissedBy::All, "anti-spoofing, masquerade and ports need it: ADD is refused", "nf_tables"),
     (
@@ -27,6 +31,13 @@ const FEATURES: [(&str, MissedBy, &str, &str); 9] = [
         "",
     ),
     ("bridge", MissedBy::Bridges, "bridged networks cannot be served", "bridge"),
+    (
+        "bridge VLANs",
+        MissedBy::Vlans,
+        "bridge.vlan cannot be served: it was built without CONFIG_BRIDGE_VLAN_FILTERING",
+        "",
+    ),
+    ("vlan", MissedBy::VlanGateways, "the host can hold no gateway addresses in VLANs of bridges", "8021q"),
     ("tbf", MissedBy::Limits, "without cake, rates cannot be limited", "sch_tbf"),
     ("ifb", MissedBy::SendLimits, "what containers send cannot be limited", "ifb"),
     ("cake", MissedBy::Nobody, "rates are limited by tbf instead", "sch_cake"),
@@ -45,6 +56,8 @@ pub(super) fn kernel(facts: &HostFacts) -> Vec<Finding> {
         let is_missed = match missed {
             MissedBy::All => true,
             MissedBy::Bridges => facts.served.iter().any(|served| served.is_bridged),
+            MissedBy::Vlans => facts.served.iter().any(|served| served.has_vlan),
+            MissedBy::VlanGateways => facts.served.iter().any(|served| served.has_vlan && !served.families.is_empty()),
             MissedBy::Limits => {
                 missing("cake").is_some() && facts.served.iter().any(|served| served.limits.contains(&true))
             }
@@ -73,6 +86,9 @@ mod tests {
             (&["nf_tables"][..], false, [false, false], &[Level::Error][..]),
             (&["bridge"], false, [false, false], &[Level::Note]),
             (&["bridge"], true, [false, false], &[Level::Error]),
+            (&["bridge VLANs"], true, [false, false], &[Level::Error]),
+            (&["bridge VLANs"], false, [false, false], &[Level::Note]),
+            (&["vlan"], true, [false, false], &[Level::Note]),
             (&["ifb"], false, [true, false], &[Level::Note]),
             (&["ifb"], false, [true, true], &[Level::Error]),
             (&["cake"], false, [true, true], &[Level::Note]),
@@ -85,6 +101,7 @@ mod tests {
                 families: Vec::new(),
                 forwarding: Forwarding::Enable,
                 is_bridged,
+                has_vlan: is_bridged,
                 links: Vec::new(),
                 limits,
             };

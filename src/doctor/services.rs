@@ -251,6 +251,7 @@ mod tests {
             families: vec![Family::V4],
             forwarding: Forwarding::Enable,
             is_bridged: false,
+            has_vlan: false,
             links: vec!["veth0072e6c476d".into()],
             limits: [false, false],
         };

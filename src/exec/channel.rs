@@ -21,13 +21,17 @@ pub(super) fn channel(step: &Step) -> Channel {
         Step::Add(
             Object::Veth(_)
             | Object::Bridge(_)
+            | Object::Vlan(_)
+            | Object::VlanLink(_)
             | Object::Ifb(_)
             | Object::Loopback(..)
             | Object::Pool(_)
             | Object::Proxy(..),
         )
-        | Step::Del(Object::Loopback(Family::V6, _) | Object::Pool(_) | Object::Proxy(..))
-        | Step::Set(Setting::Port(_) | Setting::Alias { .. }) => Channel::Netlink(Side::Host),
+        | Step::Del(Object::Loopback(Family::V6, _) | Object::Vlan(_) | Object::Pool(_) | Object::Proxy(..))
+        | Step::Set(Setting::Port(_) | Setting::VlanFiltering { .. } | Setting::Alias { .. }) => {
+            Channel::Netlink(Side::Host)
+        }
         Step::Add(Object::Address(side, _) | Object::Route(side, _))
         | Step::Del(Object::Address(side, _) | Object::Route(side, _))
         | Step::Set(
@@ -65,6 +69,7 @@ pub(super) fn created_link(step: &Step) -> Option<&IfName> {
     match step {
         Step::Add(Object::Veth(veth)) => Some(&veth.host),
         Step::Add(Object::Bridge(bridge)) => Some(&bridge.name),
+        Step::Add(Object::VlanLink(link)) => Some(&link.name),
         Step::Add(Object::Ifb(ifb)) => Some(&ifb.name),
         _ => None,
     }

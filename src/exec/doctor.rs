@@ -108,7 +108,7 @@ impl Engine {
         let Some(wanted) = &record.wanted else { return Ok(None) };
         let (link, gateway) = match &wanted.network.mode {
             Mode::Routed(gateway) => (&wanted.host_link, Some(gateway.clone())),
-            Mode::Bridged(bridge) => (&bridge.name, None),
+            Mode::Bridged(bridge) => (&bridge.ip_link(), None),
         };
         let families = families(wanted, record);
         let addresses: BTreeSet<IpAddr> =
@@ -259,6 +259,7 @@ fn served(network: &Network, links: &[LinkView], records: &[Record]) -> Served {
             let there = links.iter().find(|view| view.name == bridge.name);
             let is_ours = there.is_none_or(|view| view.link.group == LINK_GROUP);
             names.extend(is_ours.then(|| bridge.name.to_string()));
+            names.extend(bridge.vlan_link().filter(|_| bridge.gateway.unwrap_or(is_ours)).map(|link| link.to_string()));
             if !bridge.gateway.unwrap_or(is_ours) {
                 families.clear();
             }
@@ -270,6 +271,7 @@ fn served(network: &Network, links: &[LinkView], records: &[Record]) -> Served {
         families,
         forwarding: network.forwarding,
         is_bridged,
+        has_vlan: matches!(&network.mode, Mode::Bridged(bridge) if bridge.vlan.is_some()),
         links: names,
         limits: [network.rates.received.is_some(), network.rates.sent.is_some()],
     }

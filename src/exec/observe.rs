@@ -43,6 +43,7 @@ impl Engine {
             [Some(attachment.host_link.clone()), shared_link(attachment), attachment.network.host_routes.vrf.clone()]
                 .into_iter()
                 .flatten()
+                .chain(vlan_link(attachment))
                 .collect();
         let (views, mut answers) = self.host.look_up(&names, &destinations)?;
         let uplinks = answers.split_off(prefixes.len());
@@ -60,6 +61,19 @@ impl Engine {
         for view in views.into_iter().flatten() {
             self.observe_link(facts, view)?;
         }
+        match &attachment.network.mode {
+            Mode::Bridged(bridge) if bridge.vlan.is_some() => {
+                [&bridge.name, &attachment.host_link].into_iter().try_for_each(|link| self.observe_vlans(facts, link))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// In which VLANs a bridge or a port of it is; the link was looked up before.
+    fn observe_vlans(&self, facts: &mut Facts, link: &IfName) -> Result<(), KernelError> {
+        let Some(index) = self.host.index(link) else { return Ok(()) };
+        let vlans = self.host.vlans(index)?.into_iter();
+        facts.vlans.extend(vlans.map(|(id, untagged)| ((link.clone(), id), untagged)));
         Ok(())
     }
 
@@ -141,8 +155,13 @@ impl Engine {
     /// A link by name, with what stands on it; and whose ports it has, if nobody else has a stake in it and so
     /// it may be time for it to go. (Never otherwise: there may be thousands.)
     fn observe_link(&self, facts: &mut Facts, view: LinkView) -> Result<(), KernelError> {
-        let LinkView { name, index, link, .. } = view;
+        let LinkView { name, index, peer, link, .. } = view;
         facts.host.addresses.extend(self.host.addresses(&name, index)?);
+        if matches!(link.kind, plan::LinkKind::Vlan(_)) {
+            let lower = peer.and_then(|lower| self.host.name(lower));
+            facts.host.links.insert(name, plan::Link { lower, ..link });
+            return Ok(());
+        }
         let stakes = [Shared::Bridge(name.clone()), Shared::Holder(name.clone())];
         if link.kind == plan::LinkKind::Veth {
             facts.host.routes.extend(self.host.routes_of(&name, index, &[Route::MAIN])?);
@@ -229,6 +248,7 @@ impl Engine {
                     names.extend(link_of(shared));
                     // To delete what is gone does no harm, to look for it would take a dump.
                     facts.pools.extend(pool_of(shared));
+                    facts.vlans.extend(vlan_of(shared).map(|vlan| (vlan, false)));
                 }
                 Step::Add(Object::Veth(veth)) => drop(names.insert(veth.host.clone())),
                 Step::Add(Object::Ifb(ifb)) => drop(names.insert(ifb.name.clone())),
@@ -266,6 +286,10 @@ impl Engine {
         // Without a pessimistic reading of leases: a lease that is gone is drift.
         facts.leases.clear();
         self.observe_pools(&mut facts, record).map_err(|error| refused(&error, "look at routes"))?;
+        facts.vlans.clear();
+        for link in record.steps.iter().filter_map(link_of_vlan).collect::<BTreeSet<_>>() {
+            self.observe_vlans(&mut facts, link).map_err(|error| refused(&error, "look at VLANs"))?;
+        }
         for step in &record.steps {
             if let Step::Add(Object::Lease(lease)) = step
                 && let Some(owner) = self.store.lease_owner(lease)?
@@ -436,6 +460,22 @@ fn shared_link(attachment: &Attachment) -> Option<IfName> {
     }
 }
 
+/// The host's own link in the VLAN that the attachment is in.
+fn vlan_link(attachment: &Attachment) -> Option<IfName> {
+    match &attachment.network.mode {
+        Mode::Bridged(bridge) => bridge.vlan_link(),
+        Mode::Routed(_) => None,
+    }
+}
+
+/// The bridge or port whose VLANs the step is about.
+fn link_of_vlan(step: &Step) -> Option<&IfName> {
+    match step {
+        Step::Add(Object::Vlan(vlan)) | Step::Del(Object::Vlan(vlan)) => Some(&vlan.link),
+        _ => None,
+    }
+}
+
 /// The link on which the host answers for an address.
 fn link_of_proxy(step: &Step) -> Option<&IfName> {
     match step {
@@ -447,8 +487,19 @@ fn link_of_proxy(step: &Step) -> Option<&IfName> {
 /// The link that a shared object is about.
 fn link_of(shared: &Shared) -> Option<IfName> {
     match shared {
-        Shared::Bridge(link) | Shared::Holder(link) | Shared::Address(link, _) => Some(link.clone()),
+        Shared::Bridge(link)
+        | Shared::Vlan(link, _)
+        | Shared::VlanLink(link)
+        | Shared::Holder(link)
+        | Shared::Address(link, _) => Some(link.clone()),
         Shared::Loopback(_) | Shared::Isolated(_) | Shared::Chain(_) | Shared::Pool(_) => None,
+    }
+}
+
+fn vlan_of(shared: &Shared) -> Option<(IfName, u16)> {
+    match shared {
+        Shared::Vlan(bridge, id) => Some((bridge.clone(), *id)),
+        _ => None,
     }
 }
 
@@ -466,9 +517,11 @@ fn shared_objects(attachment: &Attachment) -> Vec<Shared> {
         Mode::Bridged(bridge) => {
             let addresses = attachment.addresses.iter().filter_map(|address| {
                 let net = IpNet::new(address.gateway?, address.net.prefix_len()).ok()?;
-                Some(Shared::Address(bridge.name.clone(), net))
+                Some(Shared::Address(bridge.ip_link(), net))
             });
-            addresses.chain([Shared::Bridge(bridge.name.clone())]).collect()
+            let vlan = bridge.vlan.map(|id| Shared::Vlan(bridge.name.clone(), id));
+            let vlan_link = bridge.vlan_link().map(Shared::VlanLink);
+            addresses.chain([Shared::Bridge(bridge.name.clone())]).chain(vlan).chain(vlan_link).collect()
         }
         Mode::Routed(Gateway::Shared(address)) => {
             let link = shared_link(attachment).into_iter();

@@ -11,7 +11,7 @@ use crate::error::{Code, Coded, Error, Result};
 use crate::ipam::Delegate;
 use crate::kernel::{self, Answer, Endpoint, KernelError, LinkView, Request};
 use crate::model::{AttachmentKey, Family, IfName};
-use crate::plan::{self, BridgeLink, Holder, Link, Object, Record, Setting, Side, Step};
+use crate::plan::{self, BridgeLink, Holder, Link, Object, Record, Setting, Side, Step, VlanLink};
 use crate::store::Lock;
 
 /// A run of steps for one attachment.
@@ -195,6 +195,10 @@ impl<'a> Run<'a> {
                 kernel::create_veth(veth, veth.bridge.as_ref().map(index).transpose()?, netns)
             }
             Step::Add(Object::Bridge(bridge)) => kernel::create_bridge(bridge),
+            Step::Add(Object::Vlan(vlan)) => kernel::add_vlan(index(&vlan.link)?, vlan),
+            Step::Del(Object::Vlan(vlan)) => kernel::delete_vlan(index(&vlan.link)?, vlan),
+            Step::Add(Object::VlanLink(link)) => kernel::create_vlan_link(index(&link.bridge)?, link),
+            Step::Set(Setting::VlanFiltering { bridge, on }) => kernel::set_vlan_filtering(index(bridge)?, *on),
             Step::Add(Object::Address(_, address)) => kernel::add_address(index(&address.link)?, address),
             Step::Del(Object::Address(_, address)) => kernel::delete_address(index(&address.link)?, address),
             Step::Add(Object::Route(_, route)) => kernel::add_route(index(&route.link)?, route)?,
@@ -269,6 +273,9 @@ impl<'a> Run<'a> {
             }
             Step::Del(Object::Bridge(bridge)) => {
                 self.remove(step, &bridge.name, |link| link.is_ours(BridgeLink::ALIAS))?;
+            }
+            Step::Del(Object::VlanLink(link)) => {
+                self.remove(step, &link.name, |there| there.is_ours(VlanLink::ALIAS))?;
             }
             Step::Del(Object::Holder(holder)) => {
                 self.remove(step, &holder.name, |link| link.is_ours(Holder::ALIAS))?;
@@ -372,13 +379,23 @@ const ONLY_DOWN: &str = "before Linux 6.2 a link must be down for that: springli
     again. What is sent meanwhile is lost, and so are, of what the container itself has put on it, IPv6 addresses with \
     lifetimes and routes with several next hops";
 
+/// What to do about a kernel whose bridges do not filter VLANs.
+const WITHOUT_VLANS: &str = "it was built without CONFIG_BRIDGE_VLAN_FILTERING: leave bridge.vlan out, and give each \
+    network a bridge of its own";
+
 /// What failed, with the kernel's reason; the object came into being under our eyes if the kernel says that
 /// it exists, for the plan had looked.
 fn explain(step: &Step, error: &KernelError) -> Error {
     let refusal = refused(error, step);
     match step {
-        Step::Add(Object::Bridge(_) | Object::Holder(_)) if error.is_exists() => {
+        Step::Add(Object::Bridge(_) | Object::VlanLink(_) | Object::Holder(_)) if error.is_exists() => {
             Error { code: Code::TryAgainLater, ..refusal }.hint("another program made it at this very moment")
+        }
+        Step::Set(Setting::VlanFiltering { .. }) if error.is_unsupported() => {
+            refusal.context("this kernel's bridges know no VLANs").hint(WITHOUT_VLANS)
+        }
+        Step::Add(Object::VlanLink(_)) if error.is_unsupported() => {
+            refusal.context("this kernel has no links in VLANs").hint("modprobe 8021q (CONFIG_VLAN_8021Q)")
         }
         Step::Set(Setting::Name { link, name }) if error.is_busy() => {
             refusal.context(format!("{link} cannot become {name} while it is up")).hint(ONLY_DOWN)

@@ -70,7 +70,7 @@ impl Engine {
         // Where this cannot be looked at, there is nothing to tell.
         let barriers = self.nft().ok()?.barriers().ok()?;
         let links = match &network.mode {
-            Mode::Bridged(bridge) => vec![bridge.name.to_string()],
+            Mode::Bridged(bridge) => vec![bridge.ip_link().to_string()],
             Mode::Routed(_) => vec![network.host_link.prefix().to_owned()],
         };
         let nets = network.ipam.as_ref().map(Ipam::networks).unwrap_or_default();

@@ -33,6 +33,7 @@ mod socket;
 mod sysctl;
 mod transport;
 mod view;
+mod vlan;
 mod wait;
 mod watch;
 
@@ -62,5 +63,8 @@ pub use shape::{is_redirected, limit, rate_of, redirect, undirect, unlimit};
 pub use socket::{Answer, KernelError, Reply, Request, Socket};
 pub use sysctl::SysctlDir;
 pub use view::LinkView;
+pub(crate) use vlan::{
+    add as add_vlan, create_link as create_vlan_link, delete as delete_vlan, set_filtering as set_vlan_filtering,
+};
 pub use wait::await_ready;
 pub use watch::{News, Watcher};

@@ -7,9 +7,9 @@ use super::endpoint::Endpoint;
 use super::netns::Netns;
 use super::nft::{Change, Nft};
 use super::socket::{KernelError, Request};
-use super::{link, shape};
+use super::{link, shape, vlan};
 use crate::model::{IfName, Mac};
-use crate::plan::{Ifb, Part, Veth};
+use crate::plan::{Ifb, Part, Veth, VlanLink};
 
 /// Why a feature is not there; `None`: it is.
 pub type Lack = Option<String>;
@@ -29,6 +29,14 @@ pub fn probe() -> Result<Vec<(&'static str, Lack)>, KernelError> {
     found.push(("dummy", made(endpoint.socket.request(Request::create(Message::NewLink(dummy))))));
     let bridge = LinkBridge::new("probe-bridge").build();
     found.push(("bridge", made(endpoint.socket.request(Request::create(Message::NewLink(bridge))))));
+    if let Ok(bridge) = name("probe-bridge")
+        && let (views, _) = endpoint.look_up(std::slice::from_ref(&bridge), &[])?
+        && let Some(view) = views.into_iter().flatten().next()
+    {
+        found.push(("bridge VLANs", made(endpoint.socket.request(vlan::set_filtering(view.index, true)))));
+        let link = VlanLink { name: name("probe-vlan").unwrap_or_else(|_| bridge.clone()), bridge, id: 2 };
+        found.push(("vlan", made(endpoint.socket.request(vlan::create_link(view.index, &link)))));
+    }
     if let (Ok(ifb), Some(veth)) = (name("probe-ifb"), veth()) {
         let ifb = Ifb { name: ifb, alias: String::new() };
         found.push(("ifb", made(endpoint.socket.request(link::create_ifb(&ifb)))));

@@ -66,6 +66,12 @@ impl KernelError {
         absent.contains(&Errno::from_raw(self.errno))
     }
 
+    /// The kernel makes nothing of what was asked.
+    #[must_use]
+    pub fn is_invalid(&self) -> bool {
+        Errno::from_raw(self.errno) == Errno::EINVAL
+    }
+
     /// Something else uses the object.
     #[must_use]
     pub fn is_busy(&self) -> bool {
@@ -220,7 +226,7 @@ impl Socket {
     }
 
     /// Returns everything that matches `message`. Repeated while the kernel says that it was interrupted.
-    pub fn dump(&self, message: &RouteNetlinkMessage) -> Answer {
+    pub fn dump<M: NetlinkSerializable + Clone>(&self, message: &M) -> Answer {
         for _ in 0..10 {
             let mut datagram = self.transport.datagram();
             let sequence = datagram.push(message.clone(), NLM_F_DUMP);

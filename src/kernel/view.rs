@@ -39,8 +39,12 @@ mod ifla {
     pub(super) const INFO_SLAVE_DATA: u16 = 5;
     /// Within the data of a VRF.
     pub(super) const VRF_TABLE: u16 = 1;
+    /// Within the data of a link in a VLAN.
+    pub(super) const VLAN_ID: u16 = 1;
     /// Within the data of a bridge, and of a bridge's port.
     pub(super) const BR_STP_STATE: u16 = 5;
+    pub(super) const BR_VLAN_FILTERING: u16 = 7;
+    pub(super) const BR_VLAN_DEFAULT_PVID: u16 = 39;
     pub(super) const BRPORT_STATE: u16 = 1;
     pub(super) const BRPORT_MODE: u16 = 4;
     pub(super) const BRPORT_ISOLATED: u16 = 33;
@@ -166,18 +170,19 @@ fn is_disabled_port(info: &[u8]) -> bool {
 }
 
 fn read_info(link: &mut Link, info: &[u8]) {
+    let of_kind = |kind| attribute(attribute(info, ifla::INFO_DATA)?, kind);
     link.kind = match attribute(info, ifla::INFO_KIND).and_then(text) {
         Some("veth") => LinkKind::Veth,
         Some("bridge") => LinkKind::Bridge,
         Some("dummy") => LinkKind::Dummy,
-        Some("vrf") => LinkKind::Vrf(
-            attribute(info, ifla::INFO_DATA)
-                .and_then(|data| attribute(data, ifla::VRF_TABLE))
-                .and_then(number)
-                .unwrap_or(0),
-        ),
+        Some("vrf") => LinkKind::Vrf(of_kind(ifla::VRF_TABLE).and_then(number).unwrap_or(0)),
+        Some("vlan") => LinkKind::Vlan(of_kind(ifla::VLAN_ID).and_then(half).unwrap_or(0)),
         other => LinkKind::Other(other.unwrap_or_default().to_owned()),
     };
+    if link.kind == LinkKind::Bridge {
+        let filters = matches!(of_kind(ifla::BR_VLAN_FILTERING), Some([on, ..]) if *on != 0);
+        link.vlans = (filters, of_kind(ifla::BR_VLAN_DEFAULT_PVID).and_then(half).unwrap_or(0));
+    }
     if let Some(port) = port_of_bridge(info) {
         let is_on = |kind| matches!(attribute(port, kind), Some([on, ..]) if *on != 0);
         link.port = (is_on(ifla::BRPORT_ISOLATED), is_on(ifla::BRPORT_MODE));
@@ -185,7 +190,7 @@ fn read_info(link: &mut Link, info: &[u8]) {
 }
 
 /// The attributes of a message, or of a nest; what cannot be read ends them.
-fn each(attributes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+pub(super) fn each(attributes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     NlasIterator::new(attributes).map_while(|attribute| {
         let attribute = attribute.ok()?;
         let (kind, length) = (attribute.kind(), attribute.value_length());
@@ -193,7 +198,7 @@ fn each(attributes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     })
 }
 
-fn attribute(attributes: &[u8], wanted: u16) -> Option<&[u8]> {
+pub(super) fn attribute(attributes: &[u8], wanted: u16) -> Option<&[u8]> {
     each(attributes).find_map(|(kind, value)| (kind == wanted).then_some(value))
 }
 
@@ -204,4 +209,8 @@ fn text(value: &[u8]) -> Option<&str> {
 
 fn number(value: &[u8]) -> Option<u32> {
     Some(u32::from_ne_bytes(value.get(..4)?.try_into().ok()?))
+}
+
+pub(super) fn half(value: &[u8]) -> Option<u16> {
+    Some(u16::from_ne_bytes(value.get(..2)?.try_into().ok()?))
 }

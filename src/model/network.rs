@@ -154,12 +154,28 @@ pub struct Bridge {
     pub isolated: bool,
     /// Whether a frame may leave through the port it came in by.
     pub hairpin: bool,
+    /// The VLAN in which ports are, untagged: 1..=4094. `None`: that in which the bridge puts new ports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vlan: Option<u16>,
     /// The MAC that a bridge of our own gets. Without one of its own, a bridge takes the lowest MAC of its
     /// ports and changes it as containers come and go (`br_stp_recalculate_bridge_id()`).
     pub mac: Mac,
 }
 
 impl Bridge {
+    /// The link of the host by which it is in the network's VLAN: `BRIDGE.VLAN`, as `vconfig` and systemd-networkd name
+    /// them. `None`: there is no VLAN, or the name would be too long.
+    #[must_use]
+    pub fn vlan_link(&self) -> Option<IfName> {
+        IfName::parse(&format!("{}.{}", self.name, self.vlan?)).ok()
+    }
+
+    /// The link by which the host's IP hears what is behind the bridge: the bridge itself, or the host's own in the VLAN.
+    #[must_use]
+    pub fn ip_link(&self) -> IfName {
+        self.vlan_link().unwrap_or_else(|| self.name.clone())
+    }
+
     /// The stable MAC for a bridge of ours called `name` on the host identified by `seed`.
     #[must_use]
     pub fn stable_mac(seed: &str, name: &IfName) -> Mac {

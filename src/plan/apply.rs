@@ -6,7 +6,7 @@ use super::facts::{ElementFact, Facts, Namespace, Users};
 use super::link::{Link, LinkKind};
 use super::name::renamed_key;
 use super::ruleset::NetworkChain;
-use super::step::{Held, LinkAddress, Object, Setting, Step};
+use super::step::{BridgeLink, Held, LinkAddress, Object, Setting, Step, VlanLink};
 use crate::model::{AttachmentKey, IfName, LINK_GROUP};
 
 impl Facts {
@@ -30,6 +30,11 @@ impl Facts {
                 let mut host = Link::new(LinkKind::Veth, veth.host_mtu);
                 (host.mac, host.group, host.master) = (Some(veth.host_mac), LINK_GROUP, veth.bridge.clone());
                 self.host.links.insert(veth.host.clone(), host);
+                let default =
+                    veth.bridge.as_ref().and_then(|bridge| self.host_link(bridge)).map_or(0, |link| link.vlans.1);
+                if default != 0 {
+                    self.vlans.insert((veth.host.clone(), default), true);
+                }
                 let mut peer = Link::new(LinkKind::Veth, veth.mtu);
                 peer.mac = Some(veth.mac);
                 self.container.links.insert(veth.peer.clone(), peer);
@@ -38,7 +43,22 @@ impl Facts {
             Object::Bridge(bridge) => {
                 let mut link = Link::new(LinkKind::Bridge, bridge.mtu);
                 (link.mac, link.group) = (Some(bridge.mac), LINK_GROUP);
+                link.vlans = (false, BridgeLink::DEFAULT_VLAN);
                 self.host.links.insert(bridge.name.clone(), link);
+                self.vlans.insert((bridge.name.clone(), BridgeLink::DEFAULT_VLAN), true);
+            }
+            Object::Vlan(vlan) if vlan.is_bridge => drop(self.vlans.insert((vlan.link.clone(), vlan.id), false)),
+            Object::Vlan(vlan) => {
+                // There is one PVID (`__vlan_add_pvid()` in `net/bridge/br_vlan.c`).
+                self.vlans.iter_mut().filter(|((link, _), _)| *link == vlan.link).for_each(|(_, pvid)| *pvid = false);
+                self.vlans.insert((vlan.link.clone(), vlan.id), true);
+            }
+            Object::VlanLink(VlanLink { name, bridge, id }) => {
+                let lower = self.host_link(bridge);
+                let mut link = Link::new(LinkKind::Vlan(*id), lower.map_or(1500, |lower| lower.mtu));
+                (link.mac, link.group) = (lower.and_then(|lower| lower.mac), LINK_GROUP);
+                link.lower = Some(bridge.clone());
+                self.host.links.insert(name.clone(), link);
             }
             Object::Holder(holder) => {
                 let mut link = Link::new(LinkKind::Dummy, 1500);
@@ -86,6 +106,8 @@ impl Facts {
                 self.container.drop_link(peer.as_ref().unwrap_or(&veth.peer));
             }
             Object::Bridge(bridge) => self.drop_host_link(&bridge.name),
+            Object::Vlan(vlan) => drop(self.vlans.remove(&(vlan.link.clone(), vlan.id))),
+            Object::VlanLink(link) => self.drop_host_link(&link.name),
             Object::Holder(holder) => self.host.drop_link(&holder.name),
             Object::Address(side, address) => self.namespace_mut(*side).drop_address(address),
             Object::Route(side, route) => self.namespace_mut(*side).routes.retain(|there| !route.is(there)),
@@ -106,6 +128,7 @@ impl Facts {
         self.loopback.retain(|(_, link)| link != name);
         self.limits.remove(name);
         self.redirected.remove(name);
+        self.vlans.retain(|(link, _), _| link != name);
     }
 
     fn set(&mut self, setting: &Setting) {
@@ -145,6 +168,11 @@ impl Facts {
             Setting::Port(port) => {
                 if let Some(link) = self.host.links.get_mut(&port.link) {
                     link.port = (port.isolated, port.hairpin);
+                }
+            }
+            Setting::VlanFiltering { bridge, on } => {
+                if let Some(link) = self.host.links.get_mut(bridge) {
+                    link.vlans.0 = *on;
                 }
             }
             Setting::Route(side, route) => {

@@ -6,15 +6,16 @@ use super::builder::Builder;
 use super::link::LinkKind;
 use super::routed::{link_local, with_length_of};
 use super::step::{BridgeLink, LinkAddress, Object, Port, Setting, Shared, Side, Sysctl, Veth};
-use super::{filter, forwarding};
+use super::{filter, forwarding, vlan};
 use crate::error::{Code, Error, Result};
-use crate::model::{Addressing, Attachment, Bridge, Family, Mtu};
+use crate::model::{Addressing, Attachment, Bridge, Family, IfName, Mac, Mtu};
 
 /// The steps on the host: the bridge if there is none, its gateway addresses, the pair, the port.
 pub(super) fn plan(builder: &mut Builder<'_>, attachment: &Attachment, bridge: &Bridge) -> Result<()> {
     let (host, key) = (&attachment.host_link, &attachment.key);
     let (bridge_mtu, mtu) = mtus(builder, attachment, bridge)?;
     let ours = use_bridge(builder, bridge, bridge_mtu)?;
+    vlan::keep_apart(builder, bridge, ours)?;
     if bridge.gateway.unwrap_or(ours) {
         hold_gateways(builder, attachment, bridge)?;
     }
@@ -36,6 +37,7 @@ pub(super) fn plan(builder: &mut Builder<'_>, attachment: &Attachment, bridge: &
     let isolated = bridge.isolated || attachment.network.isolation.ports;
     let hairpin = bridge.hairpin || filter::needs_hairpin(attachment, &builder.facts);
     builder.set(Setting::Port(Port { link: host.clone(), isolated, hairpin }));
+    vlan::join(builder, host, bridge);
     if builder.facts.host_ipv6 {
         builder.set(Setting::AddressGeneration { side: Side::Host, link: host.clone(), on: false });
     }
@@ -77,18 +79,25 @@ fn use_bridge(builder: &mut Builder<'_>, bridge: &Bridge, mtu: u32) -> Result<bo
         let is_new = builder.facts.host_link(name).is_none();
         builder.add(Object::Bridge(BridgeLink { name: name.clone(), mac: bridge.mac, mtu }));
         builder.set(Setting::Alias { link: name.clone(), alias: BridgeLink::ALIAS.to_owned() });
-        if is_new && builder.facts.host_ipv6 {
-            // A container may send router advertisements onto the bridge; they are not for the host.
-            let sysctl =
-                Sysctl::ipv6(Side::Host, name, "accept_ra", "0").precaution(forwarding::forwards_ipv6(builder));
-            builder.set(Setting::Sysctl(sysctl));
-            builder.set(Setting::AddressGeneration { side: Side::Host, link: name.clone(), on: false });
-            let net = link_local(bridge.mac.link_local());
-            builder.add(Object::Address(Side::Host, LinkAddress { link: name.clone(), net, host_scope: false }));
+        if is_new {
+            quiet(builder, name, bridge.mac);
         }
     }
     builder.set(Setting::State { side: Side::Host, link: name.clone(), up: true });
     Ok(ours)
+}
+
+/// Keeps a new link, which leads to containers, from configuring itself. Its link-local address is there at once.
+pub(super) fn quiet(builder: &mut Builder<'_>, name: &IfName, mac: Mac) {
+    if !builder.facts.host_ipv6 {
+        return;
+    }
+    // A container may send router advertisements onto the bridge; they are not for the host.
+    let sysctl = Sysctl::ipv6(Side::Host, name, "accept_ra", "0").precaution(forwarding::forwards_ipv6(builder));
+    builder.set(Setting::Sysctl(sysctl));
+    builder.set(Setting::AddressGeneration { side: Side::Host, link: name.clone(), on: false });
+    let net = link_local(mac.link_local());
+    builder.add(Object::Address(Side::Host, LinkAddress { link: name.clone(), net, host_scope: false }));
 }
 
 /// Puts the gateway of each address's range on the bridge, beside whatever is there.
@@ -97,8 +106,12 @@ fn hold_gateways(builder: &mut Builder<'_>, attachment: &Attachment, bridge: &Br
         attachment.addresses.iter().filter_map(|address| Some(with_length_of(address.gateway?, address.net))).collect();
     let in_use = |family: Family| gateways.iter().any(|gateway| gateway.family() == family);
     forwarding::plan(builder, attachment.network.forwarding, in_use)?;
+    if gateways.is_empty() {
+        return Ok(());
+    }
+    let link = vlan::enter(builder, bridge)?;
     for net in gateways {
-        builder.hold_address(LinkAddress { link: bridge.name.clone(), net, host_scope: false });
+        builder.hold_address(LinkAddress { link: link.clone(), net, host_scope: false });
     }
     Ok(())
 }

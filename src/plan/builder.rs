@@ -58,8 +58,11 @@ impl<'a> Builder<'a> {
     /// Puts an address on a link that is shared. One that was there before us stays when we go: no stake in it,
     /// no deletion.
     pub(super) fn hold_address(&mut self, address: LinkAddress) {
-        let shared = Shared::Address(address.link.clone(), address.net);
-        let object = Object::Address(Side::Host, address);
+        self.hold(Shared::Address(address.link.clone(), address.net), Object::Address(Side::Host, address));
+    }
+
+    /// The same for any object that is there or not.
+    pub(super) fn hold(&mut self, shared: Shared, object: Object) {
         let users = self.facts.users(&shared);
         if !self.facts.has(&object) || users.mine || users.others {
             self.claim(shared);
@@ -72,10 +75,14 @@ impl<'a> Builder<'a> {
     }
 
     /// What the steps so far leave to the kernel's work queues: both ends of the pair, whatever the host's is a
-    /// port of, and the IPv6 addresses.
+    /// port of and the host's own link in its VLAN, and the IPv6 addresses.
     pub(super) fn readiness(&self, host_link: &IfName, ifname: &IfName) -> Vec<Readiness> {
         let master = self.facts.host_link(host_link).and_then(|link| link.master.clone());
-        let links: Vec<IfName> = [host_link.clone()].into_iter().chain(master).collect();
+        let vlan_link = self.steps.iter().find_map(|step| match step {
+            Step::Add(Object::Use(Shared::VlanLink(link))) => Some(link.clone()),
+            _ => None,
+        });
+        let links: Vec<IfName> = [host_link.clone()].into_iter().chain(master).chain(vlan_link).collect();
         let sides = [(Side::Host, links), (Side::Container, vec![ifname.clone()])];
         let readiness = sides.map(|(side, links)| {
             let added = self.steps.iter().filter_map(|step| match step {

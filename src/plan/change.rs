@@ -172,6 +172,8 @@ fn may_go(object: &Object, own_link: &IfName) -> bool {
         | Object::Delegation(_)
         | Object::Veth(_)
         | Object::Bridge(_)
+        | Object::Vlan(_)
+        | Object::VlanLink(_)
         | Object::Holder(_)
         | Object::Pool(_)
         | Object::Part(_) => false,

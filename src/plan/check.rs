@@ -80,6 +80,8 @@ fn is_checked(step: &Step) -> bool {
                 | Setting::StrictArp { .. }
                 | Setting::Alias { .. }
         ),
+        // Out of the VLAN into which the bridge puts its ports: back in it, the container hears others.
+        Step::Del(Object::Vlan(_)) => true,
         Step::Del(_) | Step::Await(_) | Step::Announce(..) | Step::Forget(_) | Step::Proclaim(..) => false,
     }
 }

@@ -12,7 +12,7 @@ use super::link::{Link, LinkKind};
 use super::pool::Pool;
 use super::route::Route;
 use super::ruleset::{Element, GuardedLink, Key, Part, Set, Value};
-use super::step::{Held, LinkAddress, Object, Setting, Shared, Side, Step};
+use super::step::{BridgeVlan, Held, LinkAddress, Object, Setting, Shared, Side, Step};
 use crate::model::{AttachmentKey, Family, IfName, Mac, NetworkName, PortMap};
 
 /// What is known of host, container and store.
@@ -44,6 +44,8 @@ pub struct Facts {
     pub host_ipv6: bool,
     /// The parts of the ruleset that are whole, and of this version.
     pub parts: BTreeSet<Part>,
+    /// In which VLANs of bridges ports and the host are, and whether without a tag (PVID, untagged).
+    pub vlans: BTreeMap<(IfName, u16), bool>,
     /// Networks that are unreachable where no container is.
     pub pools: BTreeSet<Pool>,
     /// For which addresses the host answers on which of its links.
@@ -214,6 +216,7 @@ impl Facts {
         self.leases.extend(other.leases);
         self.users.extend(other.users);
         self.parts.extend(other.parts);
+        self.vlans.extend(other.vlans);
         self.pools.extend(other.pools);
         self.proxies.extend(other.proxies);
         self.chains.extend(other.chains);
@@ -240,6 +243,7 @@ impl Facts {
     pub fn holds(&self, step: &Step) -> bool {
         match step {
             Step::Add(object) => self.has(object),
+            Step::Del(Object::Vlan(vlan)) => !self.vlans.contains_key(&(vlan.link.clone(), vlan.id)),
             Step::Del(object) => !self.has(object),
             Step::Set(setting) => self.has_set(setting),
             Step::Await(_) | Step::Announce(..) | Step::Forget(_) | Step::Proclaim(..) => false,
@@ -256,6 +260,10 @@ impl Facts {
             Object::Use(shared) => self.users(shared).mine,
             Object::Veth(veth) => self.host_link(&veth.host).is_some_and(|link| link.is_host_side(veth)),
             Object::Bridge(bridge) => self.host_link(&bridge.name).is_some_and(|link| link.kind == LinkKind::Bridge),
+            Object::Vlan(BridgeVlan { link, id, is_bridge }) => {
+                self.vlans.get(&(link.clone(), *id)).is_some_and(|untagged| *untagged || *is_bridge)
+            }
+            Object::VlanLink(link) => self.host_link(&link.name).is_some(),
             Object::Holder(holder) => self.host_link(&holder.name).is_some(),
             Object::Address(side, wanted) => {
                 self.namespace(*side).addresses.iter().any(|there| there.link == wanted.link && there.net == wanted.net)
@@ -303,6 +311,7 @@ impl Facts {
             Setting::Port(port) => {
                 self.host_link(&port.link).is_some_and(|there| there.port == (port.isolated, port.hairpin))
             }
+            Setting::VlanFiltering { bridge, on } => self.host_link(bridge).is_some_and(|there| there.vlans.0 == *on),
             Setting::Route(side, route) => {
                 self.namespace(*side).routes.iter().any(|there| route.is(there) && route.src == there.src)
             }
@@ -338,6 +347,10 @@ impl Facts {
             Setting::Port(port) => {
                 let (isolated, hairpin) = self.host_link(&port.link)?.port;
                 Some(Setting::Port(super::Port { link: port.link.clone(), isolated, hairpin }))
+            }
+            Setting::VlanFiltering { bridge, .. } => {
+                let (on, _) = self.host_link(bridge)?.vlans;
+                Some(Setting::VlanFiltering { bridge: bridge.clone(), on })
             }
             Setting::Route(side, route) => {
                 let there = self.namespace(*side).routes.iter().find(|there| there.collides(route))?;

@@ -51,7 +51,7 @@ pub fn wanted(attachment: &Attachment, facts: &Facts) -> Result<Wanted> {
         wanted.chains.extend(chain);
     }
     if !loopback_families(attachment).is_empty() {
-        let link = attachment.port_link().clone();
+        let link = attachment.port_link();
         let element = Element::of(Set::LoopbackLinks, [Field::Link(link.clone())]);
         match &network.mode {
             Mode::Routed(_) => wanted.elements.push(element),
@@ -65,7 +65,7 @@ pub fn wanted(attachment: &Attachment, facts: &Facts) -> Result<Wanted> {
         match &network.mode {
             Mode::Routed(_) => wanted.elements.extend(elements),
             Mode::Bridged(bridge) => {
-                let shared = |element| (Shared::Isolated(bridge.name.clone()), element);
+                let shared = |element| (Shared::Isolated(bridge.ip_link()), element);
                 wanted.shared.extend(elements.into_iter().map(shared));
             }
         }
@@ -121,7 +121,7 @@ fn isolation_chain(attachment: &Attachment) -> Result<Option<NetworkChain>> {
         return Ok(None);
     }
     let rules = match (&network.mode, &network.ipam) {
-        (Mode::Bridged(bridge), _) => NetworkRules::StayOn(bridge.name.clone()),
+        (Mode::Bridged(bridge), _) => NetworkRules::StayOn(bridge.ip_link()),
         (Mode::Routed(_), Some(Ipam::Delegated { plugin })) => {
             let why = format!("it goes by the network's ranges, which plugin {plugin} keeps to itself");
             return Err(Error::new(Code::InvalidConfig, why)
@@ -177,10 +177,14 @@ pub(super) fn needs_hairpin(attachment: &Attachment, facts: &Facts) -> bool {
     !attachment.ports.is_empty() && BRIDGE_NETFILTER.iter().any(is_on)
 }
 
-/// The steps when the link is up: a route needs that.
+/// The steps when the link is up: a route needs that. There is none if the host is not in the containers' VLAN.
 pub(super) fn open_loopback(builder: &mut Builder<'_>, attachment: &Attachment) {
+    let link = attachment.port_link();
+    if builder.facts.host_link(&link).is_none() {
+        return;
+    }
     for family in loopback_families(attachment) {
-        builder.add(Object::Loopback(family, attachment.port_link().clone()));
+        builder.add(Object::Loopback(family, link.clone()));
     }
 }
 

@@ -29,6 +29,10 @@ pub struct Link {
     pub flags: LinkFlags,
     /// The flags of a bridge port: isolated, hairpin.
     pub port: (bool, bool),
+    /// Of a bridge: whether it keeps its VLANs apart, and into which it puts new ports (0: none).
+    pub vlans: (bool, u16),
+    /// Of a link in a VLAN: the link that it stands on.
+    pub lower: Option<IfName>,
 }
 
 /// What kind of link it is.
@@ -42,6 +46,8 @@ pub enum LinkKind {
     Dummy,
     /// A VRF, by the number of its routing table.
     Vrf(u32),
+    /// A link in a VLAN of another link, by the VLAN.
+    Vlan(u16),
     /// Anything else, by the kernel's name for it.
     Other(String),
 }
@@ -53,6 +59,7 @@ impl std::fmt::Display for LinkKind {
             Self::Bridge => f.write_str("bridge"),
             Self::Dummy => f.write_str("dummy"),
             Self::Vrf(_) => f.write_str("vrf"),
+            Self::Vlan(_) => f.write_str("vlan"),
             Self::Other(kind) if kind.is_empty() => f.write_str("physical link"),
             Self::Other(kind) => f.write_str(kind),
         }
@@ -76,6 +83,8 @@ impl Link {
             strict_arp: false,
             flags: LinkFlags::default(),
             port: (false, false),
+            vlans: (false, 0),
+            lower: None,
         }
     }
 

@@ -38,6 +38,7 @@ mod shell;
 mod show;
 mod step;
 mod undo;
+mod vlan;
 
 pub use attach::attach;
 pub use change::{Change, change, change_back};
@@ -64,8 +65,8 @@ pub use ruleset::{
 };
 pub use shell::Script;
 pub use step::{
-    BridgeLink, Held, Holder, Ifb, LinkAddress, Object, Port, Readiness, Setting, Shared, Side, Stale, Step, Sysctl,
-    Veth, owner_of_alias,
+    BridgeLink, BridgeVlan, Held, Holder, Ifb, LinkAddress, Object, Port, Readiness, Setting, Shared, Side, Stale,
+    Step, Sysctl, Veth, VlanLink, owner_of_alias,
 };
 pub use undo::{detach, undo};
 

@@ -12,7 +12,9 @@ use ipnet::IpNet;
 
 use super::route::Route;
 use super::ruleset::{IF_WHOLE, VERSION, is_recent};
-use super::step::{BridgeLink, Held, Holder, Ifb, LinkAddress, Object, Setting, Side, Step, Sysctl, Veth};
+use super::step::{
+    BridgeLink, BridgeVlan, Held, Holder, Ifb, LinkAddress, Object, Setting, Side, Step, Sysctl, Veth, VlanLink,
+};
 use super::{Plan, localnet_key};
 use crate::model::{AttachmentKey, Family, LINK_GROUP, Rate};
 
@@ -199,6 +201,11 @@ impl Words<'_> {
                 let name = quoted(name.as_str());
                 host(format!("ip link add dev {name} address {mac} mtu {mtu} group {LINK_GROUP} type bridge"))
             }
+            Object::Vlan(vlan) => host(format!("bridge vlan {verb} {}", vlan_words(vlan, add))),
+            Object::VlanLink(VlanLink { name, bridge, id }) if add => {
+                let (name, bridge) = (quoted(name.as_str()), quoted(bridge.as_str()));
+                host(format!("ip link add link {bridge} name {name} group {LINK_GROUP} type vlan id {id}"))
+            }
             Object::Holder(Holder { name }) if add => {
                 let line = format!("ip link add dev {} group {LINK_GROUP} type", quoted(name.as_str()));
                 host(format!("{line} dummy 2>/dev/null || {line} bridge"))
@@ -209,6 +216,7 @@ impl Words<'_> {
             Object::Veth(Veth { host: name, .. })
             | Object::Bridge(BridgeLink { name, .. })
             | Object::Holder(Holder { name })
+            | Object::VlanLink(VlanLink { name, .. })
             | Object::Ifb(Ifb { name, .. }) => gone(name.as_str()),
             Object::Address(side, address) => {
                 Part::Command(*side, self.ip(*side, &format!("address {verb} {}", address_words(address))))
@@ -271,6 +279,9 @@ impl Words<'_> {
                     (quoted(port.link.as_str()), on_off(port.isolated), on_off(port.hairpin));
                 Part::Command(Side::Host, format!("bridge link set dev {link} isolated {isolated} hairpin {hairpin}"))
             }
+            Setting::VlanFiltering { bridge, on } => {
+                set(Side::Host, bridge, &format!("type bridge vlan_filtering {}", u8::from(*on)))
+            }
             Setting::Route(side, route) => {
                 Part::Command(*side, self.ip(*side, &format!("route replace {}", route_words(route))))
             }
@@ -302,6 +313,12 @@ fn address_words(address: &LinkAddress) -> String {
         IpNet::V4(net) if net.prefix_len() < 31 => format!("{words} brd {}", net.broadcast()),
         _ => words,
     }
+}
+
+fn vlan_words(vlan: &BridgeVlan, add: bool) -> String {
+    let mut words = String::new();
+    let _ = vlan.show(&mut words, &quoted(vlan.link.as_str()), add);
+    words
 }
 
 fn route_words(route: &Route) -> String {

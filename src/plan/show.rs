@@ -6,7 +6,8 @@ use super::pool::Pool;
 use super::route::Route;
 use super::ruleset::{NetworkChain, TABLE};
 use super::step::{
-    BridgeLink, Held, Holder, Ifb, LinkAddress, Object, Readiness, Setting, Shared, Side, Stale, Step, Veth,
+    BridgeLink, BridgeVlan, Held, Holder, Ifb, LinkAddress, Object, Readiness, Setting, Shared, Side, Stale, Step,
+    Veth, VlanLink,
 };
 use crate::model::{Family, LINK_GROUP};
 
@@ -50,6 +51,13 @@ fn show_object(f: &mut fmt::Formatter<'_>, object: &Object, verb: &str) -> fmt::
         Object::Use(shared) => write!(f, "use {verb} {shared}"),
         Object::Veth(veth) => show_veth(f, veth, verb),
         Object::Bridge(bridge) => show_bridge(f, bridge, verb),
+        Object::Vlan(vlan) => {
+            write!(f, "bridge vlan {verb} ")?;
+            vlan.show(f, vlan.link.as_str(), verb == "add")
+        }
+        Object::VlanLink(VlanLink { name, bridge, id }) if verb == "add" => {
+            write!(f, "ip link add link {bridge} name {name} group {LINK_GROUP} type vlan id {id}")
+        }
         Object::Holder(Holder { name }) if verb == "add" => {
             write!(f, "ip link add {name} group {LINK_GROUP} type dummy  # or a bridge")
         }
@@ -64,7 +72,9 @@ fn show_object(f: &mut fmt::Formatter<'_>, object: &Object, verb: &str) -> fmt::
             write!(f, "nft {verb} element {element}")
         }
         Object::Ifb(Ifb { name, .. }) if verb == "add" => write!(f, "ip link add {name} group {LINK_GROUP} type ifb"),
-        Object::Ifb(Ifb { name, .. }) | Object::Holder(Holder { name }) => write!(f, "ip link {verb} {name}"),
+        Object::Ifb(Ifb { name, .. }) | Object::Holder(Holder { name }) | Object::VlanLink(VlanLink { name, .. }) => {
+            write!(f, "ip link {verb} {name}")
+        }
         Object::Limit(link, rate) => {
             write!(f, "tc qdisc {verb} dev {link} root cake bandwidth {rate}  # or tbf rate {rate}")
         }
@@ -111,6 +121,8 @@ impl fmt::Display for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bridge(name) => write!(f, "bridge {name}"),
+            Self::Vlan(bridge, id) => write!(f, "VLAN {id} of {bridge}"),
+            Self::VlanLink(name) => write!(f, "link {name}"),
             Self::Holder(name) => write!(f, "holder {name}"),
             Self::Address(link, net) => write!(f, "address {net} on {link}"),
             Self::Chain(name) => write!(f, "chain {name}"),
@@ -128,6 +140,18 @@ impl fmt::Display for Pool {
             write!(f, " table {}", self.table)?;
         }
         write!(f, " metric {} proto {}", Self::METRIC, self.protocol)
+    }
+}
+
+impl BridgeVlan {
+    /// With `link` for the link's name, which a shell may want quoted; to take a port out of a VLAN, it is enough to name it.
+    pub(super) fn show(&self, f: &mut dyn fmt::Write, link: &str, add: bool) -> fmt::Result {
+        write!(f, "dev {link} vid {}", self.id)?;
+        match (self.is_bridge, add) {
+            (true, _) => f.write_str(" self"),
+            (false, true) => f.write_str(" pvid untagged"),
+            (false, false) => Ok(()),
+        }
     }
 }
 
@@ -230,6 +254,9 @@ fn show_setting(f: &mut fmt::Formatter<'_>, setting: &Setting) -> fmt::Result {
         Setting::Port(port) => {
             let (isolated, hairpin) = (on_off(port.isolated), on_off(port.hairpin));
             write!(f, "bridge link set dev {} isolated {isolated} hairpin {hairpin}", port.link)
+        }
+        Setting::VlanFiltering { bridge, on } => {
+            write!(f, "ip link set dev {bridge} type bridge vlan_filtering {}", u8::from(*on))
         }
         Setting::Route(side, route) => write!(f, "{}ip route replace {route}", prefix(*side)),
         Setting::Sysctl(sysctl) => write!(f, "{}sysctl -w net/{}={}", prefix(sysctl.side), sysctl.key, sysctl.value),

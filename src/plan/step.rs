@@ -88,6 +88,10 @@ pub enum Object {
     Veth(Veth),
     /// A bridge of our own.
     Bridge(BridgeLink),
+    /// That a port of a bridge is in a VLAN of it, or the host is.
+    Vlan(BridgeVlan),
+    /// The host's own link in a VLAN of a bridge.
+    VlanLink(VlanLink),
     /// The link that holds the gateway address of scheme `shared`.
     Holder(Holder),
     /// An address on a link.
@@ -204,6 +208,13 @@ pub enum Setting {
     },
     /// Flags of a bridge port.
     Port(Port),
+    /// Whether a bridge keeps its VLANs apart (`vlan_filtering`).
+    VlanFiltering {
+        /// The bridge.
+        bridge: IfName,
+        /// Whether it does.
+        on: bool,
+    },
     /// Next hop, source and the like of a route that is there: same destination, table and metric. One message
     /// (`NLM_F_REPLACE`), so at no time is there none.
     Route(Side, Route),
@@ -217,6 +228,10 @@ pub enum Setting {
 pub enum Shared {
     /// A bridge that springline made.
     Bridge(IfName),
+    /// That the host is in a VLAN of a bridge.
+    Vlan(IfName, u16),
+    /// The host's own link in a VLAN of a bridge.
+    VlanLink(IfName),
     /// The holder of a shared gateway address.
     Holder(IfName),
     /// An address that springline put on a link of the host.
@@ -271,6 +286,38 @@ pub struct BridgeLink {
 impl BridgeLink {
     /// The alias by which a bridge is known as ours.
     pub const ALIAS: &'static str = "springline:bridge";
+
+    /// The VLAN into which a new bridge puts its ports, and itself (`br_vlan_init()` in `net/bridge/br_vlan.c`).
+    pub const DEFAULT_VLAN: u16 = 1;
+}
+
+/// Membership in a VLAN of a bridge that filters them (IEEE 802.1Q; `net/bridge/br_vlan.c`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BridgeVlan {
+    /// The port's link; the bridge itself for the host, to which frames of the VLAN come with its tag.
+    pub link: IfName,
+    /// The VLAN, 1..=4094.
+    pub id: u16,
+    /// It is the bridge itself. A port is in its VLAN without a tag: what comes in by it belongs there (PVID), what goes
+    /// out has none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_bridge: bool,
+}
+
+/// The host's own link in a VLAN of a bridge: what the bridge itself gets with the VLAN's tag comes by it without.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VlanLink {
+    /// Its name.
+    pub name: IfName,
+    /// The bridge. Its MAC and MTU are the link's, too.
+    pub bridge: IfName,
+    /// The VLAN, 1..=4094.
+    pub id: u16,
+}
+
+impl VlanLink {
+    /// The alias by which such a link is known as ours.
+    pub const ALIAS: &'static str = "springline:vlan";
 }
 
 /// The link that holds the gateway address of scheme `shared`: a dummy link, or where the kernel has none
@@ -362,9 +409,10 @@ impl Step {
             Self::Add(object) | Self::Del(object) => match object {
                 Object::Address(side, address) => Some((*side, address.link.as_str())),
                 Object::Route(side, route) => Some((*side, route.link.as_str())),
-                Object::Limit(link, _) | Object::Redirect(link, _) | Object::Loopback(_, link) => {
-                    Some((Side::Host, link.as_str()))
-                }
+                Object::Limit(link, _)
+                | Object::Redirect(link, _)
+                | Object::Loopback(_, link)
+                | Object::Vlan(BridgeVlan { link, .. }) => Some((Side::Host, link.as_str())),
                 _ => None,
             },
             Self::Set(setting) => match setting {
@@ -373,7 +421,9 @@ impl Step {
                 | Setting::Flags { side, link, .. }
                 | Setting::Mtu { side, link, .. }
                 | Setting::StrictArp { side, link } => Some((*side, link.as_str())),
-                Setting::Alias { link, .. } => Some((Side::Host, link.as_str())),
+                Setting::Alias { link, .. } | Setting::VlanFiltering { bridge: link, .. } => {
+                    Some((Side::Host, link.as_str()))
+                }
                 Setting::Name { link, .. } => Some((Side::Container, link.as_str())),
                 Setting::Port(port) => Some((Side::Host, port.link.as_str())),
                 Setting::Route(side, route) => Some((*side, route.link.as_str())),

@@ -1,9 +1,13 @@
 //! The way back, from facts rather than from wishes.
 
 use super::facts::Facts;
+use super::link::LinkKind;
 use super::record::Record;
 use super::ruleset::{Element, Field, NetworkChain, NetworkRules, Set, Value};
-use super::step::{BridgeLink, Held, Holder, LinkAddress, Object, Setting, Shared, Side, Stale, Step, owner_of_alias};
+use super::step::{
+    BridgeLink, BridgeVlan, Held, Holder, LinkAddress, Object, Setting, Shared, Side, Stale, Step, VlanLink,
+    owner_of_alias,
+};
 use crate::model::{AttachmentKey, IfName, PortMap, Protocol};
 
 /// The steps that remove what `record` and `now` show to be the attachment's. Needs neither the container's
@@ -39,11 +43,15 @@ pub fn undo(key: &AttachmentKey, done: &[Step], before: Option<&Facts>, now: &Fa
     // A bridge of ours that somebody replaced by their own: what stands on it is theirs.
     let replaced = |link: &IfName| {
         let ours = now.host_link(link).and_then(|link| link.alias.as_deref()).and_then(owner_of_alias).is_some();
-        let claimed = |shared: &Shared| matches!(shared, Shared::Bridge(name) | Shared::Holder(name) if name == link);
+        let claimed = |shared: &Shared| match shared {
+            Shared::Bridge(name) | Shared::Holder(name) | Shared::VlanLink(name) => name == link,
+            _ => false,
+        };
         !ours && done.iter().any(|step| matches!(step, Step::Add(Object::Use(shared)) if claimed(shared)))
     };
     let is_theirs = |step: &Step| match step {
         Step::Del(Object::Address(Side::Host, address)) => replaced(&address.link),
+        Step::Del(Object::Vlan(vlan)) => replaced(&vlan.link),
         _ => false,
     };
     let mut facts = now.clone();
@@ -80,11 +88,13 @@ fn inverses(key: &AttachmentKey, step: &Step, before: Option<&Facts>, now: &Fact
             Object::Part(_)
             | Object::Pool(_)
             | Object::Bridge(_)
+            | Object::VlanLink(_)
             | Object::Holder(_)
             | Object::Address(Side::Host, _)
             | Object::Chain(_)
             | Object::Loopback(..)
-            // These go with their links.
+            // These go with their links, or with the host's stake.
+            | Object::Vlan(_)
             | Object::Limit(..)
             | Object::Redirect(..)
             | Object::Element(Held { shared: true, .. }) => Vec::new(),
@@ -170,7 +180,9 @@ fn shared_objects(shared: &Shared, now: &Facts) -> Vec<Object> {
             [of_link(Set::IsolatedLinks, link), of_link(Set::IsolatedNetworks, link)].into_iter().flatten().collect()
         }
         Shared::Pool(pool) => vec![Object::Pool(pool.clone())],
-        Shared::Bridge(_) | Shared::Holder(_) | Shared::Address(..) => shared_object(shared, now).into_iter().collect(),
+        Shared::Bridge(_) | Shared::Vlan(..) | Shared::VlanLink(_) | Shared::Holder(_) | Shared::Address(..) => {
+            shared_object(shared, now).into_iter().collect()
+        }
     }
 }
 
@@ -181,6 +193,15 @@ fn shared_object(shared: &Shared, now: &Facts) -> Option<Object> {
             let link = now.host_link(name).filter(|link| link.is_ours(BridgeLink::ALIAS))?;
             let bridge = BridgeLink { name: name.clone(), mac: link.mac?, mtu: link.mtu };
             (!has_ports(now, name)).then_some(Object::Bridge(bridge))
+        }
+        Shared::Vlan(bridge, id) => {
+            now.host_link(bridge)?;
+            Some(Object::Vlan(BridgeVlan { link: bridge.clone(), id: *id, is_bridge: true }))
+        }
+        Shared::VlanLink(name) => {
+            let link = now.host_link(name).filter(|link| link.is_ours(VlanLink::ALIAS))?;
+            let (LinkKind::Vlan(id), Some(bridge)) = (&link.kind, &link.lower) else { return None };
+            Some(Object::VlanLink(VlanLink { name: name.clone(), bridge: bridge.clone(), id: *id }))
         }
         Shared::Holder(name) => {
             now.host_link(name).filter(|link| link.is_ours(Holder::ALIAS))?;

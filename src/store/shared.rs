@@ -13,6 +13,8 @@ impl Store {
     fn shared_dir(&self, shared: &Shared) -> PathBuf {
         let name = match shared {
             Shared::Bridge(name) => format!("bridge-{name}"),
+            Shared::Vlan(bridge, id) => format!("vlan-{id}-{bridge}"),
+            Shared::VlanLink(name) => format!("vlanlink-{name}"),
             Shared::Holder(name) => format!("holder-{name}"),
             Shared::Chain(name) => format!("chain-{name}"),
             Shared::Loopback(link) => format!("loopback-{link}"),
@@ -86,6 +88,11 @@ fn parse(name: &str) -> Option<Shared> {
     let link = |text: &str| IfName::parse(text).ok();
     Some(match kind {
         "bridge" => Shared::Bridge(link(rest)?),
+        "vlan" => {
+            let (id, bridge) = rest.split_once('-')?;
+            Shared::Vlan(link(bridge)?, id.parse().ok()?)
+        }
+        "vlanlink" => Shared::VlanLink(link(rest)?),
         "holder" => Shared::Holder(link(rest)?),
         "chain" => Shared::Chain(rest.to_owned()),
         "loopback" => Shared::Loopback(link(rest)?),

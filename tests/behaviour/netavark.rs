@@ -340,7 +340,7 @@ fn mistakes() {
         (json!({"isolat": "true"}), "did you mean isolat"),
         (json!({"mtu": "67"}), "67 is outside of 68..65535"),
         (json!({"mode": "bridge"}), "unknown variant `bridge`"),
-        (json!({"mode": "bridged", "vlan": "5"}), "bridge.vlan"),
+        (json!({"mode": "bridged", "vlan": "4095"}), "bridge.vlan"),
         (json!({"mode": "bridged", "bridge": "lo"}), "\"lo\""),
         (json!({"mode": "bridged", "gateway": "shared"}), "belongs to mode \"routed\""),
         (json!({"bridge": "br0"}), "this network is routed"),

@@ -90,6 +90,7 @@ fn without_traces(facts: &Facts, given: &Given) -> Facts {
     let is_shared = |link: &Link| link.alias.as_deref().is_none_or(|alias| !alias.contains('/'));
     facts.host.links.retain(|name, link| name == own || !is_shared(link));
     facts.loopback.retain(|(_, link)| link == own);
+    facts.vlans.retain(|(link, _), _| link == own);
     let links = facts.host.links.clone();
     facts.host.addresses.retain(|address| links.contains_key(&address.link));
     for namespace in [&mut facts.host, &mut facts.container] {

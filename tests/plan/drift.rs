@@ -24,9 +24,8 @@ proptest! {
         for step in given.steps.iter().filter(|step| is_looked_at(step)) {
             let Step::Add(object) = step else { continue };
             let facts = after(&now, given.key(), [&Step::Del(object.clone())]);
-            let gone = given
-                .steps
-                .iter()
+            let added = given.steps.iter().filter(|other| !matches!(other, Step::Del(_)));
+            let gone = added
                 .filter(|other| *other == step || stands_on(other, object) || goes_with_address(other, object, &now));
             let expected: Vec<Step> = gone.filter(|step| is_looked_at(step)).cloned().collect();
             prop_assert_eq!(plan::drift(&record, &facts), expected, "without {}", step);
@@ -85,7 +84,9 @@ fn is_looked_at(step: &Step) -> bool {
         Step::Add(Object::Route(Side::Container, route)) => route.link.as_str() == "eth0",
         // A precaution may have been denied: that was no error then, and is none now.
         Step::Set(Setting::Sysctl(Sysctl { side, precaution, .. })) => *side == Side::Host && !precaution,
-        Step::Add(_) | Step::Set(Setting::State { .. } | Setting::Port(_)) => true,
+        Step::Add(_)
+        | Step::Del(Object::Vlan(_))
+        | Step::Set(Setting::State { .. } | Setting::Port(_) | Setting::VlanFiltering { .. }) => true,
         _ => false,
     }
 }
@@ -95,6 +96,7 @@ fn stands_on(step: &Step, object: &Object) -> bool {
     let gone: Vec<(Side, &str)> = match object {
         Object::Veth(veth) => vec![(Side::Host, veth.host.as_str()), (Side::Container, veth.peer.as_str())],
         Object::Bridge(bridge) => vec![(Side::Host, bridge.name.as_str())],
+        Object::VlanLink(link) => vec![(Side::Host, link.name.as_str())],
         Object::Holder(holder) => vec![(Side::Host, holder.name.as_str())],
         Object::Ifb(ifb) => vec![(Side::Host, ifb.name.as_str())],
         _ => Vec::new(),
@@ -127,6 +129,7 @@ fn turned(setting: &Setting) -> Setting {
     match &mut turned {
         Setting::State { up, .. } => *up = !*up,
         Setting::Port(port) => port.isolated = !port.isolated,
+        Setting::VlanFiltering { on, .. } => *on = !*on,
         Setting::Sysctl(sysctl) => sysctl.value = "9".into(),
         Setting::AddressGeneration { .. }
         | Setting::StrictArp { .. }

@@ -15,7 +15,7 @@ use springline::model::{
 };
 use springline::plan::{
     self, BridgeLink, FORWARDING, Facts, Holder, Link, LinkAddress, LinkKind, Namespace, Object, Route, Shared, Step,
-    Users,
+    Users, VlanLink,
 };
 
 /// What a test starts from. The attachment is one that is not refused.
@@ -132,7 +132,7 @@ pub(crate) fn attachment(container: &str, network: Network, addresses: &[Address
 
 pub(crate) fn bridge(name: &str) -> Bridge {
     let name = self::name(name);
-    Bridge { mac: Bridge::stable_mac("", &name), name, gateway: None, isolated: false, hairpin: false }
+    Bridge { mac: Bridge::stable_mac("", &name), name, gateway: None, isolated: false, hairpin: false, vlan: None }
 }
 
 /// A link of springline's own, up.
@@ -262,9 +262,10 @@ fn address(v6: bool, host: u8, gateway: bool) -> Address {
 }
 
 fn modes() -> impl Strategy<Value = Mode> {
-    let flags = (option::of(any::<bool>()), any::<bool>(), any::<bool>());
-    let bridged = flags.prop_map(|(gateway, isolated, hairpin)| {
-        Mode::Bridged(Bridge { gateway, isolated, hairpin, ..bridge("spring0") })
+    let vlan = select(vec![None, None, Some(1), Some(7)]);
+    let flags = (option::of(any::<bool>()), any::<bool>(), any::<bool>(), vlan);
+    let bridged = flags.prop_map(|(gateway, isolated, hairpin, vlan)| {
+        Mode::Bridged(Bridge { gateway, isolated, hairpin, vlan, ..bridge("spring0") })
     });
     prop_oneof![gateways().prop_map(Mode::Routed), bridged]
 }
@@ -350,6 +351,8 @@ struct Around {
     ipv6: (bool, bool),
     bridge: TheBridge,
     bridge_up: bool,
+    /// Whether the bridge keeps its VLANs apart, and the host is in all that anybody asks for.
+    vlans: (bool, bool),
     gateway_held: bool,
     has_holder: bool,
     lo_up: bool,
@@ -376,15 +379,28 @@ fn facts() -> impl Strategy<Value = Around> {
     let links = (
         select(vec![TheBridge::Absent, TheBridge::Ours, TheBridge::Strangers]),
         any::<bool>(),
+        any::<(bool, bool)>(),
         any::<bool>(),
         any::<bool>(),
     );
     let container = (any::<bool>(), option::of((select(vec![0u32, 100]), select(vec![100u32, 1024]))));
     (host, links, container).prop_map(|(host, links, (lo_up, defaults))| {
         let (forwarding, uplinks, uplink_mtu, host_ipv6, container_ipv6) = host;
-        let (bridge, bridge_up, gateway_held, has_holder) = links;
+        let (bridge, bridge_up, vlans, gateway_held, has_holder) = links;
         let ipv6 = (host_ipv6, container_ipv6);
-        Around { forwarding, uplinks, uplink_mtu, ipv6, bridge, bridge_up, gateway_held, has_holder, lo_up, defaults }
+        Around {
+            forwarding,
+            uplinks,
+            uplink_mtu,
+            ipv6,
+            bridge,
+            bridge_up,
+            vlans,
+            gateway_held,
+            has_holder,
+            lo_up,
+            defaults,
+        }
     })
 }
 
@@ -405,7 +421,7 @@ impl Around {
         self.host(&mut facts.host, attachment.network.forwarding == Forwarding::Require);
         others(&mut facts);
         match &attachment.network.mode {
-            Mode::Bridged(bridge) => self.bridge(&mut facts, attachment, &bridge.name),
+            Mode::Bridged(bridge) => self.bridge(&mut facts, attachment, bridge),
             Mode::Routed(Gateway::Shared(address)) if self.has_holder => {
                 let name = plan::holder_name().unwrap();
                 facts.host.links.insert(name.clone(), shared_link(LinkKind::Dummy, Holder::ALIAS));
@@ -428,7 +444,8 @@ impl Around {
         }
     }
 
-    fn bridge(&self, facts: &mut Facts, attachment: &Attachment, name: &IfName) {
+    fn bridge(&self, facts: &mut Facts, attachment: &Attachment, bridge: &Bridge) {
+        let name = &bridge.name;
         let alias = match self.bridge {
             TheBridge::Absent => return,
             TheBridge::Ours => Some(BridgeLink::ALIAS.to_owned()),
@@ -437,7 +454,12 @@ impl Around {
         let ours = self.bridge == TheBridge::Ours;
         let link = shared_link(LinkKind::Bridge, BridgeLink::ALIAS);
         let group = if ours { LINK_GROUP } else { 0 };
-        facts.host.links.insert(name.clone(), Link { alias, group, up: self.bridge_up, ..link });
+        let vlans = (self.vlans.0, BridgeLink::DEFAULT_VLAN);
+        facts.host.links.insert(name.clone(), Link { alias, group, up: self.bridge_up, vlans, ..link });
+        facts.vlans.insert((name.clone(), BridgeLink::DEFAULT_VLAN), true);
+        if let (Some(id @ 2..), Some(link), (true, true)) = (bridge.vlan, bridge.vlan_link(), self.vlans) {
+            self.enter(facts, name, id, &link);
+        }
         let port = Link { master: Some(name.clone()), up: true, ..Link::new(LinkKind::Veth, 1500) };
         facts.host.links.insert(self::name("port0"), port);
         let elsewhere = LinkAddress { link: name.clone(), net: net("172.16.0.1/16"), host_scope: false };
@@ -448,9 +470,25 @@ impl Around {
         for address in attachment.addresses.iter().filter(|_| self.gateway_held) {
             let Some(gateway) = address.gateway else { continue };
             let held = IpNet::new(gateway, address.net.prefix_len()).unwrap();
-            facts.host.addresses.insert(LinkAddress { link: name.clone(), net: held, host_scope: false });
+            let link = if facts.host.links.contains_key(&bridge.ip_link()) { bridge.ip_link() } else { name.clone() };
+            facts.host.addresses.insert(LinkAddress { link: link.clone(), net: held, host_scope: false });
             if ours {
-                facts.users.insert(Shared::Address(name.clone(), held), Users { mine: false, others: true });
+                facts.users.insert(Shared::Address(link, held), Users { mine: false, others: true });
+            }
+        }
+    }
+
+    /// The host is in a VLAN of the bridge already.
+    fn enter(&self, facts: &mut Facts, bridge: &IfName, id: u16, link: &IfName) {
+        let ours = self.bridge == TheBridge::Ours;
+        let there = shared_link(LinkKind::Vlan(id), VlanLink::ALIAS);
+        let there = Link { lower: Some(bridge.clone()), up: self.bridge_up, ..there };
+        let strangers = Link { alias: None, group: 0, ..there.clone() };
+        facts.host.links.insert(link.clone(), if ours { there } else { strangers });
+        facts.vlans.insert((bridge.clone(), id), false);
+        if ours {
+            for shared in [Shared::Vlan(bridge.clone(), id), Shared::VlanLink(link.clone())] {
+                facts.users.insert(shared, Users { mine: false, others: true });
             }
         }
     }

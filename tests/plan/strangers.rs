@@ -3,7 +3,9 @@
 use proptest::prelude::*;
 use proptest::sample::subsequence;
 use springline::model::LINK_GROUP;
-use springline::plan::{self, BridgeLink, Facts, Held, Holder, Link, LinkKind, Object, Shared, Step, owner_of_alias};
+use springline::plan::{
+    self, BridgeLink, Facts, Held, Holder, Link, LinkKind, Object, Shared, Step, VlanLink, owner_of_alias,
+};
 
 use crate::given::{Given, given, key, name, thousand};
 use crate::world::{after, record};
@@ -16,17 +18,19 @@ enum Change {
     BridgeIsAStrangers,
     BridgeLostItsGroup,
     BridgeHasAnotherPort,
+    VlanLinkIsAStrangers,
     HolderIsAStrangers,
     LeasesAreAnothers,
     OthersMovedIn,
 }
 
-const CHANGES: [Change; 8] = [
+const CHANGES: [Change; 9] = [
     Change::HostLinkIsAStrangers,
     Change::HostLinkIsAnothers,
     Change::BridgeIsAStrangers,
     Change::BridgeLostItsGroup,
     Change::BridgeHasAnotherPort,
+    Change::VlanLinkIsAStrangers,
     Change::HolderIsAStrangers,
     Change::LeasesAreAnothers,
     Change::OthersMovedIn,
@@ -89,6 +93,10 @@ fn happen(change: Change, given: &Given, now: &mut Facts) {
             let port = Link { master: Some(bridge), ..stranger(LinkKind::Other("tap".into())) };
             now.host.links.insert(name("tap0"), port);
         }
+        Change::VlanLinkIsAStrangers => {
+            let link = Link { lower: Some(bridge), ..stranger(LinkKind::Vlan(7)) };
+            now.host.links.insert(name("spring0.7"), link);
+        }
         Change::HolderIsAStrangers => drop(now.host.links.insert(holder, stranger(LinkKind::Dummy))),
         Change::LeasesAreAnothers => now.leases.values_mut().for_each(|owner| *owner = key("c9")),
         Change::OthersMovedIn => now.users.values_mut().for_each(|users| users.others = true),
@@ -99,7 +107,8 @@ fn happen(change: Change, given: &Given, now: &mut Facts) {
 fn may_remove(link: &Link, given: &Given) -> bool {
     let Some(alias) = link.alias.as_deref() else { return is_unfinished(link, given) };
     let Some(owner) = owner_of_alias(alias) else { return false };
-    let is_shared = link.alias.as_deref().is_some_and(|alias| [BridgeLink::ALIAS, Holder::ALIAS].contains(&alias));
+    let is_shared =
+        link.alias.as_deref().is_some_and(|alias| [BridgeLink::ALIAS, VlanLink::ALIAS, Holder::ALIAS].contains(&alias));
     (is_shared && link.group == LINK_GROUP) || owner == given.key().to_string()
 }
 
@@ -125,6 +134,14 @@ fn assert_ours(step: &Step, given: &Given, now: &Facts) {
             assert!(!others_use(Shared::Bridge(bridge.name.clone())), "{step}");
             let mut strangers = now.host.links.iter().filter(|(name, _)| **name != given.attachment.host_link);
             assert!(strangers.all(|(_, port)| port.master.as_ref() != Some(&bridge.name)), "{step}: it has ports");
+        }
+        Object::Vlan(vlan) => {
+            assert!(vlan.is_bridge, "{step}: it goes with its link");
+            assert!(!others_use(Shared::Vlan(vlan.link.clone(), vlan.id)), "{step}");
+        }
+        Object::VlanLink(vlan) => {
+            assert!(link(&vlan.name).is_ours(VlanLink::ALIAS), "{step}");
+            assert!(!others_use(Shared::VlanLink(vlan.name.clone())), "{step}");
         }
         Object::Holder(holder) => {
             assert!(link(&holder.name).is_ours(Holder::ALIAS), "{step}");

@@ -101,14 +101,14 @@ fn rest_of_batch(step: &Step, rest: &[Step]) -> usize {
 }
 
 fn is_new_link(step: &Step) -> bool {
-    matches!(step, Step::Add(Object::Veth(_) | Object::Bridge(_)))
+    matches!(step, Step::Add(Object::Veth(_) | Object::Bridge(_) | Object::VlanLink(_)))
 }
 
 fn netlink_side(step: &Step) -> Option<Side> {
     match step {
-        Step::Add(Object::Veth(_) | Object::Bridge(_)) | Step::Set(Setting::Port(_) | Setting::Alias { .. }) => {
-            Some(Side::Host)
-        }
+        Step::Add(Object::Veth(_) | Object::Bridge(_) | Object::Vlan(_) | Object::VlanLink(_))
+        | Step::Del(Object::Vlan(_))
+        | Step::Set(Setting::Port(_) | Setting::VlanFiltering { .. } | Setting::Alias { .. }) => Some(Side::Host),
         Step::Add(Object::Address(side, _) | Object::Route(side, _))
         | Step::Set(
             Setting::State { side, .. } | Setting::AddressGeneration { side, .. } | Setting::StrictArp { side, .. },
@@ -126,7 +126,10 @@ fn stays(step: &Step, given: &Given) -> bool {
 /// a bridge, the loopback link or the holder is up.
 fn may_stay(step: &Step) -> bool {
     match step {
-        Step::Set(Setting::State { up: true, link, .. }) => is_one_of(link, &["spring0", "springline0", "lo"]),
+        Step::Set(Setting::State { up: true, link, .. }) => {
+            is_one_of(link, &["spring0", "spring0.7", "springline0", "lo"])
+        }
+        Step::Set(Setting::VlanFiltering { on: true, bridge }) => is_one_of(bridge, &["spring0"]),
         Step::Set(Setting::Sysctl(sysctl)) => {
             let forwarding = FORWARDING.iter().any(|(_, key)| *key == sysctl.key) && sysctl.value == "1";
             let advertised = sysctl.key.ends_with("/accept_ra") && sysctl.value == "2";

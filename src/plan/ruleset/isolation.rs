@@ -54,7 +54,7 @@ pub(super) fn on(bridge: &IfName) -> Vec<Rule> {
 
 /// The elements of the link behind which an attachment is. `chain` is its network's.
 pub(in crate::plan) fn elements(attachment: &Attachment, chain: Option<&str>) -> Vec<Element> {
-    let link = || [Field::Link(attachment.port_link().clone())];
+    let link = || [Field::Link(attachment.port_link())];
     let ports = attachment.network.isolation.ports.then(|| Element::of(Set::IsolatedLinks, link()));
     let network = chain.map(|chain| Element::leading(Set::IsolatedNetworks, link(), Value::Goto(chain.to_owned())));
     ports.into_iter().chain(network).collect()

@@ -168,10 +168,10 @@ impl Attachment {
 
     /// The link of the host behind which the container is.
     #[must_use]
-    pub fn port_link(&self) -> &crate::model::IfName {
+    pub fn port_link(&self) -> crate::model::IfName {
         match &self.network.mode {
-            Mode::Routed(_) => &self.host_link,
-            Mode::Bridged(bridge) => &bridge.name,
+            Mode::Routed(_) => self.host_link.clone(),
+            Mode::Bridged(bridge) => bridge.ip_link(),
         }
     }
 }

@@ -409,7 +409,8 @@ pub struct BridgeKey {
     /// Whether a frame may leave through the port it came in by.
     #[serde(default)]
     pub hairpin: bool,
-    /// VLAN of the port. Not in this version: only 0 is taken.
+    /// The VLAN in which the containers are, untagged: 1 to 4094. 0: that in which the bridge puts new ports. The host
+    /// holds the gateway addresses on its own link in that VLAN, `BRIDGE.VLAN`.
     #[serde(default, deserialize_with = "forgiving::number")]
     #[schemars(with = "u16")]
     pub vlan: u64,

@@ -261,19 +261,29 @@ impl RoutedNetworkKey {
 
 impl BridgeKey {
     fn to_model(&self, seed: &str) -> Result<Bridge> {
-        if self.vlan != 0 {
-            let instead = "use a bridge of its own for each VLAN";
-            return Err(unknown::not_in_this_version("bridge.vlan", &self.vlan, instead));
-        }
         let name =
             IfName::parse(self.name.as_deref().unwrap_or("spring0")).map_err(|why| invalid("bridge.name", why))?;
-        Ok(Bridge {
+        let vlan = match u16::try_from(self.vlan) {
+            Ok(0) => None,
+            Ok(id @ 1..=4094) => Some(id),
+            _ => return Err(invalid("bridge.vlan", format!("{} is outside of 1..4094 (0: none)", self.vlan))),
+        };
+        let bridge = Bridge {
             mac: Bridge::stable_mac(seed, &name),
             name,
             gateway: self.gateway,
             isolated: self.isolated,
             hairpin: self.hairpin,
-        })
+            vlan,
+        };
+        match vlan {
+            Some(id) if bridge.gateway != Some(false) && bridge.vlan_link().is_none() => {
+                let why = format!("the host's link in VLAN {id}, {}.{id}, would have more than 15 bytes", bridge.name);
+                Err(invalid("bridge.name", why)
+                    .hint("a shorter name, or \"gateway\": false if the host is to have no address there"))
+            }
+            _ => Ok(bridge),
+        }
     }
 }
 

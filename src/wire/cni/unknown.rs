@@ -98,13 +98,6 @@ pub(crate) fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
     known.iter().copied().map(|known| (distance(known), known)).min().filter(near).map(|(_, known)| known)
 }
 
-/// For keys that exist but whose value this version cannot serve: better refused than ignored.
-pub(super) fn not_in_this_version(key: &str, value: &impl std::fmt::Display, instead: &str) -> Error {
-    Error::new(Code::UnsupportedField, format!("{key}: {value} is not available in this version"))
-        .context(format!("unsupported field {key} in network configuration"))
-        .hint(instead)
-}
-
 /// Refuses any unknown key of ranges that came with `runtimeConfig.ipRanges`.
 pub(super) fn refuse_runtime_ranges(ranges: &[Vec<RangeKey>]) -> Result<()> {
     refuse_ranges(ranges)
