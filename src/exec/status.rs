@@ -6,9 +6,10 @@ use ipnet::IpNet;
 
 use super::{Engine, refused};
 use crate::error::{Code, Error, Result};
+use crate::kernel;
 use crate::kernel::nft::Barrier;
 use crate::model::{Family, Forwarding, Ipam, LINK_GROUP, Mode, Network};
-use crate::plan::{self, LinkKind};
+use crate::plan::{self, BridgeLink, LinkKind};
 use crate::store::RangeFull;
 
 impl Engine {
@@ -40,11 +41,23 @@ impl Engine {
         let Mode::Bridged(bridge) = &network.mode else { return Ok(()) };
         let found = self.host.look_up(std::slice::from_ref(&bridge.name), &[]);
         let (views, _) = found.map_err(|error| refused(&error, "look at the host"))?;
-        match views.into_iter().flatten().next() {
-            Some(view) if view.link.kind != LinkKind::Bridge => {
-                let why = format!("{:?} already exists but is not a bridge", bridge.name.as_str());
-                Err(Error::new(Code::Unavailable, why).context(format!("network {} cannot be served", network.name)))
+        let unavailable = |why: String| {
+            Error::new(Code::Unavailable, why).context(format!("network {} cannot be served", network.name))
+        };
+        let there = views.into_iter().flatten().next().map(|view| view.link);
+        let is_ours = there.as_ref().is_none_or(|link| link.is_ours(BridgeLink::ALIAS));
+        let filters = there.as_ref().is_some_and(|link| link.vlans.0);
+        match (&there, bridge.vlan) {
+            (Some(link), _) if link.kind != LinkKind::Bridge => {
+                Err(unavailable(format!("{:?} already exists but is not a bridge", bridge.name.as_str())))
             }
+            (Some(_), Some(_)) if !is_ours && !filters => {
+                Err(unavailable(format!("bridge {} does not filter VLANs, and is not springline's", bridge.name)))
+            }
+            (_, Some(_)) if !filters => match kernel::probe_bridge_vlans() {
+                Ok(Some(lack)) => Err(unavailable(format!("this kernel's bridges know no VLANs: {lack}"))),
+                _ => Ok(()), // where nothing can be tried out, there is nothing to tell
+            },
             _ => Ok(()),
         }
     }

@@ -50,7 +50,7 @@ pub use listener::{callers, listener};
 pub(crate) use neighbour::{add_proxy, delete_proxy};
 pub use netns::{Netns, NetnsError};
 pub use ping::ping;
-pub use probe::{Lack, probe};
+pub use probe::{Lack, probe, probe_bridge_vlans};
 pub use remove::remove_link;
 pub use rootfs::{Rootfs, Written};
 pub use route::{FibAnswer, LOCAL_TABLE};

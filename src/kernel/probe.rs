@@ -29,14 +29,7 @@ pub fn probe() -> Result<Vec<(&'static str, Lack)>, KernelError> {
     found.push(("dummy", made(endpoint.socket.request(Request::create(Message::NewLink(dummy))))));
     let bridge = LinkBridge::new("probe-bridge").build();
     found.push(("bridge", made(endpoint.socket.request(Request::create(Message::NewLink(bridge))))));
-    if let Ok(bridge) = name("probe-bridge")
-        && let (views, _) = endpoint.look_up(std::slice::from_ref(&bridge), &[])?
-        && let Some(view) = views.into_iter().flatten().next()
-    {
-        found.push(("bridge VLANs", made(endpoint.socket.request(vlan::set_filtering(view.index, true)))));
-        let link = VlanLink { name: name("probe-vlan").unwrap_or_else(|_| bridge.clone()), bridge, id: 2 };
-        found.push(("vlan", made(endpoint.socket.request(vlan::create_link(view.index, &link)))));
-    }
+    found.extend(vlans(&endpoint)?);
     if let (Ok(ifb), Some(veth)) = (name("probe-ifb"), veth()) {
         let ifb = Ifb { name: ifb, alias: String::new() };
         found.push(("ifb", made(endpoint.socket.request(link::create_ifb(&ifb)))));
@@ -47,6 +40,26 @@ pub fn probe() -> Result<Vec<(&'static str, Lack)>, KernelError> {
         found.push(("veth", there));
     }
     Ok(found)
+}
+
+/// Whether bridges know VLANs, and why not.
+pub fn probe_bridge_vlans() -> Result<Lack, KernelError> {
+    let endpoint = Netns::create()?.connect()?;
+    let bridge = LinkBridge::new("probe-bridge").build();
+    endpoint.socket.request(Request::create(Message::NewLink(bridge)))?;
+    let found = vlans(&endpoint)?.into_iter().next();
+    Ok(found.and_then(|(_, lack)| lack))
+}
+
+/// What VLANs on the bridge take, each tried there.
+fn vlans(endpoint: &Endpoint) -> Result<Vec<(&'static str, Lack)>, KernelError> {
+    let (Ok(bridge), Ok(link)) = (name("probe-bridge"), name("probe-vlan")) else { return Ok(Vec::new()) };
+    let (views, _) = endpoint.look_up(std::slice::from_ref(&bridge), &[])?;
+    let Some(view) = views.into_iter().flatten().next() else { return Ok(Vec::new()) };
+    let lack = |request| endpoint.socket.request(request).err().map(|error| error.to_string());
+    let filtering = lack(vlan::set_filtering(view.index, true));
+    let link = lack(vlan::create_link(view.index, &VlanLink { name: link, bridge, id: 2 }));
+    Ok(vec![("bridge VLANs", filtering), ("vlan", link)])
 }
 
 /// The queueing disciplines that limit rates, each tried on the link.

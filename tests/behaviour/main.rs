@@ -49,5 +49,6 @@ mod several;
 mod shared;
 mod spoofing;
 mod tuned;
+mod vlans;
 mod vrf;
 mod watched;

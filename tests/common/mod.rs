@@ -291,6 +291,7 @@ impl Drop for Netns {
 /// The path of an installed program; panics with the Debian package to install if there is none.
 pub fn tool(name: &str) -> PathBuf {
     let packages = BTreeMap::from([
+        ("bridge", "iproute2"),
         ("dnsmasq", "dnsmasq-base"),
         ("ip", "iproute2"),
         ("nft", "nftables"),

@@ -29,7 +29,14 @@ impl State {
     pub fn of(netns: &Netns) -> Self {
         let routes = ["-4", "-6"].map(|family| netns.ip_json(&format!("{family} route show table all")));
         let rules = ["-4", "-6"].map(|family| netns.ip_json(&format!("{family} rule show")));
-        Self::of_lists(&netns.ip_json("address show"), routes.each_ref(), rules.each_ref())
+        let links = netns.ip_json("address show");
+        let mut state = Self::of_lists(&links, routes.each_ref(), rules.each_ref());
+        if links.iter().any(|link| link["linkinfo"]["info_data"]["vlan_filtering"] == 1) {
+            for (port, vlan) in bridge_vlans(netns) {
+                state.insert(&port, format!("vlan {port} {vlan}"));
+            }
+        }
+        state
     }
 
     /// The same from what `ip -json` has printed: of routes and rules first IPv4's, then IPv6's.
@@ -113,7 +120,9 @@ impl State {
         let up = link["flags"].as_array().is_some_and(|flags| flags.contains(&json!("UP")));
         let port = &link["linkinfo"]["info_slave_data"];
         let kind = &link["linkinfo"]["info_kind"];
-        let more = json!({"up": up, "kind": kind, "isolated": port["isolated"], "hairpin": port["hairpin"]});
+        let data = &link["linkinfo"]["info_data"];
+        let more = json!({"up": up, "kind": kind, "isolated": port["isolated"], "hairpin": port["hairpin"],
+            "vlan_filtering": data["vlan_filtering"], "vlan": data["id"]});
         self.insert(name, format!("link {} {more}", chosen(link, &LINK)));
         let addresses = link["addr_info"].as_array().into_iter().flatten();
         for address in addresses.filter(|address| !is_made_of_the_mac(address)) {
@@ -134,6 +143,25 @@ impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|fact| writeln!(f, "{}", fact.text))
     }
+}
+
+/// In which VLANs ports and bridges are, as iproute2 shows it: `7 PVID Egress Untagged`.
+pub fn bridge_vlans(netns: &Netns) -> Vec<(String, String)> {
+    let text = netns.shell(&format!("{} -j vlan show", tool("bridge").display()));
+    let ports: Vec<Value> = serde_json::from_str(&text).unwrap_or_default();
+    let vlans = ports.iter().flat_map(|port| {
+        let name = text_of(&port["ifname"]).to_owned();
+        let vlans = port["vlans"].as_array().cloned().unwrap_or_default();
+        vlans.into_iter().flat_map(move |vlan| {
+            let flags = vlan["flags"].as_array().cloned().unwrap_or_default();
+            let flags = flags.iter().map(|flag| format!(" {}", text_of(flag))).collect::<String>();
+            let first = vlan["vlan"].as_u64().unwrap_or_default();
+            let last = vlan["vlanEnd"].as_u64().unwrap_or(first);
+            let name = name.clone();
+            (first..=last).map(move |id| (name.clone(), format!("{id}{flags}")))
+        })
+    });
+    vlans.collect()
 }
 
 /// Panics with the differing lines only.

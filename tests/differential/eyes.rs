@@ -60,6 +60,7 @@ impl State {
             ip("-6 rule show"),
             "tc -j qdisc show".to_owned(),
             "bridge -j -d link show".to_owned(),
+            "bridge -j vlan show".to_owned(),
             filters.to_owned(),
             "nft list ruleset".to_owned(),
             format!("{sysctls} | grep -vE '{ODD}' || true"),
