@@ -137,11 +137,12 @@ impl Host {
         match entry.record.as_ref().and_then(|record| record.wanted.as_ref()).map(|wanted| &wanted.network.mode) {
             None => Carrier::Unknown,
             Some(Mode::Routed(_)) => Carrier::Routed,
-            Some(Mode::Bridged(bridge)) => Carrier::Bridged(self.bridge(&bridge.name)),
+            Some(Mode::Bridged(bridge)) => Carrier::Bridged(self.bridge(&bridge.name, &bridge.ip_link())),
         }
     }
 
-    fn bridge(&self, name: &IfName) -> Bridge {
+    /// With the addresses of the link by which the host is in the containers' VLAN.
+    fn bridge(&self, name: &IfName, ip_link: &IfName) -> Bridge {
         let link = self.link(name.as_str());
         let ports =
             self.links.iter().filter(|port| port.master.is_some() && port.master == link.map(|link| link.index));
@@ -149,7 +150,7 @@ impl Host {
         Bridge {
             name: name.to_string(),
             presence: presence(link),
-            addresses: link.map(|link| self.addresses_of(link)).unwrap_or_default(),
+            addresses: self.link(ip_link.as_str()).map(|link| self.addresses_of(link)).unwrap_or_default(),
             other_ports: others.collect(),
         }
     }
@@ -302,6 +303,10 @@ fn notes(entry: &Entry) -> Vec<String> {
         Mode::Routed(Gateway::None) => Some("no gateway"),
         Mode::Bridged(_) => None,
     };
+    notes.extend(match mode {
+        Mode::Bridged(bridge) => bridge.vlan.map(|id| format!("VLAN {id}")),
+        Mode::Routed(_) => None,
+    });
     let traits = [
         (masquerade.is_some(), "masqueraded"),
         (isolation.ports, "isolated from each other"),

@@ -154,7 +154,7 @@ pub fn bridge_vlans(netns: &Netns) -> Vec<(String, String)> {
         let vlans = port["vlans"].as_array().cloned().unwrap_or_default();
         vlans.into_iter().flat_map(move |vlan| {
             let flags = vlan["flags"].as_array().cloned().unwrap_or_default();
-            let flags = flags.iter().map(|flag| format!(" {}", text_of(flag))).collect::<String>();
+            let flags: String = flags.iter().flat_map(|flag| [" ", text_of(flag)]).collect();
             let first = vlan["vlan"].as_u64().unwrap_or_default();
             let last = vlan["vlanEnd"].as_u64().unwrap_or(first);
             let name = name.clone();

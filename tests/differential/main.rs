@@ -173,6 +173,19 @@ fn every_plan_case() {
     compare_all("plan cases", &cases);
 }
 
+/// Where the kernel's bridges filter VLANs: on a bridge of our own, with and without the host; with what stands on its link.
+#[test]
+fn vlans() {
+    let lab = Lab::new();
+    let said = lab.host().shell("ip link add probe type bridge vlan_filtering 1 2>&1 || true");
+    if lab.host().link("probe").is_none() {
+        let _ =
+            writeln!(std::io::stderr(), "not run: vlans: this kernel's bridges do not filter VLANs ({})", said.trim());
+        return;
+    }
+    compare_all("VLANs", &random::vlans());
+}
+
 #[test]
 fn random_configurations() {
     let count = std::env::var("DIFFERENTIAL_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(120);

@@ -65,6 +65,32 @@ pub(crate) fn rich() -> Case {
     Case { name, conf, container, ifname, facts: json!({}), is_blind: false }
 }
 
+/// Cases with VLANs.
+pub(crate) fn vlans() -> Vec<Case> {
+    let conf = json!({
+        "cniVersion": "1.1.0", "name": "n", "type": "springline", "mode": "bridged",
+        "ipam": {"type": "springline", "ranges": [[{"subnet": "10.30.0.0/24"}], [{"subnet": "2001:db8:30::/64"}]]},
+    });
+    let all = [
+        json!({"bridge": {"name": "br0", "vlan": 7}}),
+        json!({"bridge": {"name": "b.1", "vlan": 4094}, "masquerade": true, "isolation": ["ports", "network"],
+            "capabilities": {"portMappings": true},
+            "runtimeConfig": {"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]}}),
+        json!({"bridge": {"name": "br0", "vlan": 7, "gateway": false}}),
+        json!({"bridge": {"name": "br0", "vlan": 1, "gateway": false}}),
+        json!({"bridge": {"name": "br0", "vlan": 1}}),
+    ];
+    let case = |keys: &Value| Case {
+        name: format!("VLAN {}", keys["bridge"]),
+        conf: crate::common::cni::merged(&conf, keys),
+        container: "c1".to_owned(),
+        ifname: "eth0".to_owned(),
+        facts: json!({}),
+        is_blind: false,
+    };
+    all.iter().map(case).collect()
+}
+
 fn ipam(dice: &mut Dice, (v4, v6): (bool, bool), is_routed: bool) -> Value {
     let mut ranges = Vec::new();
     if v4 {
