@@ -32,6 +32,7 @@ mod manual;
 mod mapped;
 mod marks;
 mod masqueraded;
+mod moved;
 mod netavark;
 mod networks;
 mod occupied;

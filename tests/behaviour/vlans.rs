@@ -57,13 +57,13 @@ fn strangers_bridge(lab: &Lab, options: &str) {
     lab.host().ip("link set br0 up");
 }
 
-/// Has `who` look for an address that nobody has; whether `hears` gets the broadcast.
-fn hears(who: &Container, hears: &Container, address: &str, nobody: &str) -> bool {
-    count(hears.netns(), "arp", "input", &[&format!("arp saddr ip {address}")]);
+/// Has a container look for an address that nobody has; whether another one gets the broadcast.
+fn hears(who: &Container, listener: &Container, address: &str, nobody: &str) -> bool {
+    count(listener.netns(), "arp", "input", &[&format!("arp saddr ip {address}")]);
     who.netns().shell(&format!("ping -n -q -c1 -W1 {nobody} >/dev/null 2>&1 || true"));
-    let heard = counted(hears.netns(), "arp") != [0];
-    hears.netns().shell("nft delete table arp t");
-    heard
+    let counts = counted(listener.netns(), "arp");
+    listener.netns().shell("nft delete table arp t");
+    counts != [0]
 }
 
 /// Two networks on one bridge of our own, each in its VLAN: ports are in that and no other, the host has a link with the
@@ -387,7 +387,7 @@ fn several_at_once() {
     let Some(lab) = lab("several_at_once") else { return };
     let before = lab.host_state();
     let containers: Vec<Container> = (0..6).map(|number| lab.container(&format!("c{number}"))).collect();
-    let conf = |number: usize| if number % 2 == 0 { seven() } else { eight() };
+    let conf = |number: usize| if number.is_multiple_of(2) { seven() } else { eight() };
     let cni = lab.cni(Plugin::Bridged);
     let all = || containers.iter().enumerate();
     let running: Vec<_> = all().map(|(n, c)| cni.call("ADD").of(c, "eth0").conf(&conf(n)).spawn()).collect();
@@ -401,6 +401,8 @@ fn several_at_once() {
     let ips: BTreeSet<String> = attached.iter().flat_map(Attached::ips).collect();
     assert_eq!(ips.len(), 12);
     let running: Vec<_> = all().map(|(n, c)| cni.call("DEL").of(c, "eth0").conf(&conf(n)).spawn()).collect();
-    running.into_iter().for_each(|call| call.finish().silent());
+    for call in running {
+        call.finish().silent();
+    }
     assert_unchanged(&before, &lab.host_state());
 }
