@@ -1,10 +1,14 @@
 //! `hostRoutes.vrf`: containers in a routing table of their own, where the kernel has VRFs.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::common::cni::merged;
 use crate::common::state::assert_unchanged;
-use crate::common::{Lab, text_of};
-use crate::support::{Attached, Family, assert_refused, not_run, routes, springline, with_ranges};
+use crate::common::traffic::{Server, ask};
+use crate::common::{Container, Lab, Netns, text_of};
+use crate::support::{
+    Attached, Family, assert_refused, count, counted, give, not_run, ready, routes, springline, with_ranges,
+};
 
 const SUBNETS: [&str; 2] = ["10.30.0.0/24", "2001:db8:30::/64"];
 
@@ -77,4 +81,99 @@ fn what_is_no_vrf_is_refused() {
     let Some(lab) = with_vrfs("what_is_no_vrf_is_refused") else { return };
     let c = lab.container("c");
     assert_refused(&lab, &network(json!({"vrf": "red", "table": 11})), &c, 7, &["its table is 10"]);
+}
+
+/// The outside world, on a link in VRF `red`.
+fn with_world<'a>(lab: &Lab, world: &'a Container) -> &'a Netns {
+    let netns = world.path().rsplit('/').next().expect("a name").to_owned();
+    lab.host().ip(&format!("link add up0 master red type veth peer name eth0 netns {netns}"));
+    give(lab.host(), "up0", &["198.18.0.2/24", "2001:db8:ffff::2/64"]);
+    give(world.netns(), "eth0", &["198.18.0.1/24", "2001:db8:ffff::1/64"]);
+    lab.host().ip("route add default via 198.18.0.1 table 10");
+    lab.host().ip("-6 route add default via 2001:db8:ffff::1 table 10");
+    world.netns()
+}
+
+/// Behind the host's addresses in the VRF, without a route back.
+#[test]
+fn masqueraded_in_a_vrf() {
+    if !ready("masqueraded_in_a_vrf") {
+        return;
+    }
+    let Some(lab) = with_vrfs("masqueraded_in_a_vrf") else { return };
+    let world = lab.container("world");
+    let outside = with_world(&lab, &world);
+    let marks = json!({"hostRoutes": {"vrf": "red", "table": 10}});
+    let plain = with_ranges(&SUBNETS, &marks);
+    let hidden = merged(&plain, &json!({"masquerade": true}));
+    let c = lab.container("c");
+    for (conf, answered) in [(&plain, false), (&hidden, true)] {
+        let attached = Attached::new(&lab, conf, &c);
+        let _server = Server::new(outside, "udp", 53); // who cannot answer ends
+        for (address, uplink) in [("198.18.0.1", "198.18.0.2"), ("2001:db8:ffff::1", "2001:db8:ffff::2")] {
+            let seen = ask(c.netns(), "udp", address, 53);
+            assert_eq!(seen, answered.then(|| uplink.to_owned()), "{address}");
+        }
+        attached.detach();
+    }
+}
+
+/// A port of the host, asked for from outside of it.
+#[test]
+fn ports_in_a_vrf() {
+    if !ready("ports_in_a_vrf") {
+        return;
+    }
+    let Some(lab) = with_vrfs("ports_in_a_vrf") else { return };
+    let world = lab.container("world");
+    let outside = with_world(&lab, &world);
+    let keys = json!({"hostRoutes": {"vrf": "red", "table": 10}, "capabilities": {"portMappings": true}, "runtimeConfig":
+        {"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]}});
+    let c = lab.container("c");
+    Attached::new(&lab, &with_ranges(&SUBNETS, &keys), &c);
+    let _server = Server::new(c.netns(), "tcp", 80);
+    for address in ["198.18.0.2", "2001:db8:ffff::2"] {
+        assert!(ask(outside, "tcp", address, 8080).is_some(), "{address}");
+    }
+}
+
+/// What goes by links has no effect in a VRF, and is refused.
+#[test]
+fn what_has_no_effect_in_a_vrf_is_refused() {
+    let lab = Lab::new();
+    let c = lab.container("c");
+    let network = |keys: Value| {
+        let marks = json!({"hostRoutes": {"vrf": "red", "table": 10}});
+        with_ranges(&SUBNETS, &merged(&marks, &keys))
+    };
+    for isolation in ["ports", "network"] {
+        let conf = network(json!({ "isolation": isolation }));
+        assert_refused(&lab, &conf, &c, 7, &["isolation", "no effect with hostRoutes.vrf"]);
+    }
+    let conf = network(json!({"masquerade": true, "routes": ["10.5.5.0/24"]}));
+    assert_refused(&lab, &conf, &c, 7, &["masquerade", "no effect on 10.5.5.0/24 with hostRoutes.vrf"]);
+    let conf = network(json!({"masquerade": true, "routes": ["10.5.5.5/32"]}));
+    assert_refused(&lab, &conf, &c, 7, &["none of this name"]);
+}
+
+/// Packets from addresses of somebody else's are dropped in a VRF, too.
+#[test]
+fn guarded_in_a_vrf() {
+    let Some(lab) = with_vrfs("guarded_in_a_vrf") else { return };
+    for guarded in [false, true] {
+        let keys = json!({"hostRoutes": {"vrf": "red", "table": 10}, "antiSpoof": guarded});
+        let conf = with_ranges(&SUBNETS, &keys);
+        let [a, b] = ["a", "b"].map(|id| lab.container(&format!("{id}-{guarded}")));
+        let in_a = Attached::new(&lab, &conf, &a);
+        let in_b = Attached::new(&lab, &conf, &b);
+        assert!(a.netns().ping(&in_b.ip(Family::V4)) && a.netns().ping(&in_b.ip(Family::V6)));
+        for (family, lie, kind) in [(Family::V4, "192.0.2.99", "ip"), (Family::V6, "2001:db8:99::9", "ip6")] {
+            count(b.netns(), kind, "input", &[&format!("{kind} saddr {lie}")]);
+            a.netns().ip(&format!("address add {lie} dev lo"));
+            let to = in_b.ip(family);
+            a.netns().shell(&format!("ping -n -q -c1 -W1 -I {lie} {to} >/dev/null 2>&1 || true"));
+            assert_eq!(counted(b.netns(), kind) == [0], guarded, "{family:?}");
+        }
+        [&in_a, &in_b].into_iter().for_each(Attached::detach);
+    }
 }

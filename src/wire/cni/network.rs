@@ -28,7 +28,7 @@ impl Config {
             None => HostLinkTemplate::default(),
         };
         let ipam = self.ipam_model(&mode, runtime)?;
-        Ok(Network {
+        let network = Network {
             name: name.clone(),
             mtu: match self.mtu {
                 MtuKey::Auto => Mtu::Auto,
@@ -55,7 +55,9 @@ impl Config {
             default_route: self.default_route.map(|key| key.0).unwrap_or_default(),
             metric: self.metric.map(|metric| narrow("metric", metric)).transpose()?,
             mode,
-        })
+        };
+        refuse_blind_in_vrf(&network)?;
+        Ok(network)
     }
 
     /// The configuration's rates; what the runtime fills in replaces them.
@@ -238,6 +240,27 @@ impl PoolKey {
         pools.sort();
         pools.dedup();
         Ok(pools)
+    }
+}
+
+/// What goes by the link that a packet came in by when it leaves again: in a VRF that is the VRF, whoever has sent it
+/// (`l3mdev_ip_rcv()` in `include/net/l3mdev.h`). Better refused than without effect.
+fn refuse_blind_in_vrf(network: &Network) -> Result<()> {
+    if network.host_routes.vrf.is_none() {
+        return Ok(());
+    }
+    let blind = "in a VRF the kernel does not say by which container's link a packet came";
+    if network.isolation.ports || network.isolation.network {
+        return Err(invalid("isolation", format!("has no effect with hostRoutes.vrf: {blind}"))
+            .hint("a VRF for each network keeps networks apart"));
+    }
+    let is_wide = |route: &RoutedNetwork| route.dst.prefix_len() < route.dst.max_prefix_len();
+    match network.routes.iter().find(|route| is_wide(route)) {
+        Some(wide) if network.masquerade.is_some() => {
+            Err(invalid("masquerade", format!("has no effect on {} with hostRoutes.vrf: {blind}", wide.dst))
+                .hint("single addresses in \"routes\" are masqueraded there, as addresses are"))
+        }
+        _ => Ok(()),
     }
 }
 
