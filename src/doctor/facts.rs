@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Announcer;
+use super::{Announcer, Overlap};
 use crate::model::{Family, Forwarding, Gateway};
 
 /// All that the checks go by. What is not known is left out, and then nothing is said of it.
@@ -24,6 +24,8 @@ pub struct HostFacts {
     pub served: Vec<Served>,
     /// Definitions of networks that cannot be read, and why.
     pub unreadable: Vec<(String, String)>,
+    /// Addresses that two networks give out.
+    pub overlaps: Vec<Overlap>,
     /// Firewalls that stop a network's traffic.
     pub walls: Vec<Wall>,
     /// The tables of iptables-legacy that are there.

@@ -15,6 +15,7 @@ mod forwarding;
 mod ini;
 mod kernel;
 mod leftovers;
+mod ranges;
 mod routing;
 mod services;
 mod sysctls;
@@ -24,6 +25,7 @@ use std::fmt;
 use serde::Serialize;
 
 pub use facts::{Feature, HostFacts, HostFile, Leftover, Moored, Served, Uplink, Wall};
+pub use ranges::Overlap;
 pub use routing::Announcer;
 
 /// How bad it is. The order is that of badness.
@@ -85,7 +87,7 @@ impl Finding {
 type Check = (&'static str, &'static str, fn(&HostFacts) -> Vec<Finding>);
 
 /// All checks, in the order in which they are printed.
-const CHECKS: [Check; 16] = [
+const CHECKS: [Check; 17] = [
     ("forwarding", "on wherever it is needed", forwarding::forwarding),
     ("router-advertisements", "no default route is at risk", forwarding::router_advertisements),
     ("rp_filter", "not in the way", sysctls::rp_filter),
@@ -100,6 +102,7 @@ const CHECKS: [Check; 16] = [
     ("routing", "whatever routing daemon there is announces containers", routing::routing),
     ("kernel", "has all that springline uses", kernel::kernel),
     ("networks", "all definitions can be read", leftovers::networks),
+    ("addresses", "no two networks on one bridge give out the same", ranges::addresses),
     ("state", "nothing is left of dead containers", leftovers::state),
     ("netns", "every name in /run/netns is a namespace", leftovers::names),
 ];

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::status::what_to_allow;
 use super::{Engine, refused};
-use crate::doctor::{Announcer, Feature, HostFacts, HostFile, Leftover, Moored, Served, Uplink, Wall};
+use crate::doctor::{Announcer, Feature, HostFacts, HostFile, Leftover, Moored, Overlap, Served, Uplink, Wall};
 use crate::error::Result;
 use crate::kernel::nft::Nft;
 use crate::kernel::{self, KernelError, LinkView, Picked, RoutingDaemon, named};
@@ -48,6 +48,7 @@ impl Engine {
             facts.moored.extend(moored);
         }
         facts.served = networks.iter().map(|network| served(network, &links, &records)).collect();
+        facts.overlaps = Overlap::among(&networks);
         self.observe_sysctls(&mut facts);
         if let Some(Err(error)) = self.nft().ok().map(Nft::barriers) {
             facts.blind.push(("firewall", error.to_string()));

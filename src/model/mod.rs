@@ -12,6 +12,7 @@ mod name;
 mod network;
 mod outcome;
 mod port;
+mod range;
 mod rate;
 mod wish;
 
@@ -24,9 +25,10 @@ pub use maker::{Face, Maker};
 pub use name::{ContainerId, HostLinkTemplate, IfName, InvalidName, NetworkName};
 pub use network::{
     Bridge, ContainerRoute, DefaultRoute, Dns, FixedAddress, Forwarding, Gateway, Interconnect, Ipam, Isolation,
-    LinkFlags, Masquerade, Mode, Mtu, Network, Proxy, Range, RangeSet, RoutedNetwork,
+    LinkFlags, Masquerade, Mode, Mtu, Network, Proxy, RoutedNetwork,
 };
 pub use outcome::{Assigned, Outcome, OutcomeAddress, OutcomeLink};
 pub use port::{PortMap, Protocol};
+pub use range::{Range, RangeSet};
 pub use rate::{Rate, Rates};
 pub use wish::{Wanted, Wish};

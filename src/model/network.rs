@@ -1,13 +1,12 @@
 //! A network: the validated form of the configuration that every front shares.
 
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{Addressing, Family, HostLinkTemplate, HostRoutes, IfName, Mac, NetworkName, Rates};
+use super::{Addressing, Family, HostLinkTemplate, HostRoutes, IfName, Mac, NetworkName, RangeSet, Rates};
 
 /// A named configuration to which containers are attached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -265,38 +264,6 @@ pub struct FixedAddress {
     pub gateway: Option<IpAddr>,
 }
 
-/// Ranges from which one address is taken together, in order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RangeSet(pub Vec<Range>);
-
-/// A range of addresses of one subnet; the meaning of the keys is host-local's.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Range {
-    /// The subnet, whose prefix length the addresses get on a bridge.
-    pub subnet: IpNet,
-    /// The first address that may be given out.
-    pub start: IpAddr,
-    /// The last address that may be given out.
-    pub end: IpAddr,
-    /// The gateway; never given out.
-    pub gateway: Option<IpAddr>,
-    /// Networks of which nothing is given out, unless it is asked for by name.
-    pub exclude: Vec<IpNet>,
-}
-
-impl fmt::Display for Range {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.start, self.end)
-    }
-}
-
-impl fmt::Display for RangeSet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ranges: Vec<String> = self.0.iter().map(ToString::to_string).collect();
-        f.write_str(&ranges.join(", "))
-    }
-}
-
 impl Ipam {
     /// The networks that its addresses are from.
     #[must_use]
@@ -319,14 +286,6 @@ impl Ipam {
         let Self::BuiltIn { ranges, addresses, .. } = self else { return Vec::new() };
         let ranges = ranges.iter().filter_map(|set| set.0.first()).map(|range| range.subnet.family());
         ranges.chain(addresses.iter().map(|address| address.net.family())).collect()
-    }
-}
-
-impl Range {
-    /// Whether `address` lies between start and end, inclusive.
-    #[must_use]
-    pub fn contains(&self, address: IpAddr) -> bool {
-        self.start <= address && address <= self.end
     }
 }
 

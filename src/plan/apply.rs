@@ -4,9 +4,10 @@ use ipnet::IpNet;
 
 use super::facts::{ElementFact, Facts, Namespace, Users};
 use super::link::{Link, LinkKind};
+use super::made::{BridgeLink, VlanLink};
 use super::name::renamed_key;
 use super::ruleset::NetworkChain;
-use super::step::{BridgeLink, Held, LinkAddress, Object, Setting, Step, VlanLink};
+use super::step::{Held, LinkAddress, Object, Setting, Step};
 use crate::model::{AttachmentKey, IfName, LINK_GROUP};
 
 impl Facts {

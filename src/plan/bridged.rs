@@ -4,8 +4,9 @@ use ipnet::IpNet;
 
 use super::builder::Builder;
 use super::link::LinkKind;
+use super::made::{BridgeLink, Veth};
 use super::routed::{link_local, with_length_of};
-use super::step::{BridgeLink, LinkAddress, Object, Port, Setting, Shared, Side, Sysctl, Veth};
+use super::step::{LinkAddress, Object, Port, Setting, Shared, Side, Sysctl};
 use super::{filter, forwarding, vlan};
 use crate::error::{Code, Error, Result};
 use crate::model::{Addressing, Attachment, Bridge, Family, IfName, Mac, Mtu};

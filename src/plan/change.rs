@@ -2,11 +2,12 @@
 //! want is missing.
 
 use super::facts::{Facts, PortHolder};
+use super::made::Veth;
 use super::record::Record;
 use super::room::with_room;
 use super::route::Route;
 use super::ruleset::Field;
-use super::step::{Held, LinkAddress, Object, Port, Readiness, Setting, Shared, Side, Stale, Step, Veth};
+use super::step::{Held, LinkAddress, Object, Port, Readiness, Setting, Shared, Side, Stale, Step};
 use super::{Plan, attach, outcome, undo};
 use crate::error::Result;
 use crate::model::{Attachment, AttachmentKey, IfName, Outcome};

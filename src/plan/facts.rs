@@ -9,10 +9,11 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::link::{Link, LinkKind};
+use super::made::BridgeVlan;
 use super::pool::Pool;
 use super::route::Route;
 use super::ruleset::{Element, GuardedLink, Key, Part, Set, Value};
-use super::step::{BridgeVlan, Held, LinkAddress, Object, Setting, Shared, Side, Step};
+use super::step::{Held, LinkAddress, Object, Setting, Shared, Side, Step};
 use crate::model::{AttachmentKey, Family, IfName, Mac, NetworkName, PortMap};
 
 /// What is known of host, container and store.

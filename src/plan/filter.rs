@@ -7,8 +7,9 @@ use ipnet::IpNet;
 
 use super::builder::Builder;
 use super::facts::{Facts, PortHolder, Sibling};
+use super::made::{BridgeLink, Ifb};
 use super::ruleset::{self, Element, Field, GuardedLink, MASQUERADE_ALL, NetworkChain, NetworkRules, Part, Set};
-use super::step::{BridgeLink, Held, Ifb, Object, Setting, Shared, Side, Stale, Step};
+use super::step::{Held, Object, Setting, Shared, Side, Stale, Step};
 use crate::error::{Code, Error, Result};
 use crate::model::{Attachment, AttachmentKey, Family, Ipam, Mode, PortMap, Protocol};
 

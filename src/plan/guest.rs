@@ -1,9 +1,10 @@
 //! What a container's own network service is to be told, from the records of its attachments: so that files and
 //! kernel agree, whatever the gateway scheme, for both follow from the same steps.
 
+use super::made::Veth;
 use super::record::Record;
 use super::route::Route;
-use super::step::{Object, Side, Step, Veth};
+use super::step::{Object, Side, Step};
 use crate::model::{
     Dns, DomainName, Guest, GuestAddressing, GuestDns, GuestIfName, GuestInterface, GuestRoute, IfName, UnfitForFiles,
 };

@@ -24,6 +24,7 @@ mod filter;
 mod forwarding;
 mod guest;
 mod link;
+mod made;
 mod name;
 mod outcome;
 mod pool;
@@ -52,6 +53,7 @@ pub use filter::{BRIDGE_NETFILTER, Wanted, wanted as wanted_filter};
 pub use forwarding::{DEFAULT_ACCEPT_RA, FORWARDING};
 pub use guest::guest;
 pub use link::{Link, LinkKind};
+pub use made::{BridgeLink, BridgeVlan, Holder, Ifb, Veth, VlanLink};
 pub use outcome::outcome;
 pub use pool::Pool;
 pub use proxy::{addresses as proxied, link_for as link_of_proxy, sysctls as sysctls_of_proxy};
@@ -65,8 +67,7 @@ pub use ruleset::{
 };
 pub use shell::Script;
 pub use step::{
-    BridgeLink, BridgeVlan, Held, Holder, Ifb, LinkAddress, Object, Port, Readiness, Setting, Shared, Side, Stale,
-    Step, Sysctl, Veth, VlanLink, owner_of_alias,
+    Held, LinkAddress, Object, Port, Readiness, Setting, Shared, Side, Stale, Step, Sysctl, owner_of_alias,
 };
 pub use undo::{detach, undo};
 

@@ -7,8 +7,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::facts::Sibling;
+use super::made::Veth;
 use super::ruleset::{Field, GuardedLink, Set};
-use super::step::{Object, Step, Veth};
+use super::step::{Object, Step};
 use crate::model::{Attachment, AttachmentKey, IfName, Maker, Outcome};
 
 /// The record of one attachment: `attachments/<network>/<container>@<ifname>.json` below the state directory.

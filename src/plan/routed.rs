@@ -6,8 +6,9 @@ use ipnet::{IpNet, Ipv6Net};
 
 use super::builder::Builder;
 use super::link::LinkKind;
+use super::made::{Holder, Veth};
 use super::route::Route;
-use super::step::{Holder, LinkAddress, Object, Setting, Shared, Side, Sysctl, Veth};
+use super::step::{LinkAddress, Object, Setting, Shared, Side, Sysctl};
 use super::{filter, forwarding, pool};
 use crate::error::{Code, Error, Result};
 use crate::model::{Addressing, Attachment, Family, Gateway, IfName, Mtu, single};

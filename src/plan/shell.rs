@@ -10,11 +10,10 @@ use std::fmt;
 
 use ipnet::IpNet;
 
+use super::made::{BridgeLink, BridgeVlan, Holder, Ifb, Veth, VlanLink};
 use super::route::Route;
 use super::ruleset::{IF_WHOLE, VERSION, is_recent};
-use super::step::{
-    BridgeLink, BridgeVlan, Held, Holder, Ifb, LinkAddress, Object, Setting, Side, Step, Sysctl, Veth, VlanLink,
-};
+use super::step::{Held, LinkAddress, Object, Setting, Side, Step, Sysctl};
 use super::{Plan, localnet_key};
 use crate::model::{AttachmentKey, Family, LINK_GROUP, Rate};
 

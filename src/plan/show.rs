@@ -2,13 +2,11 @@
 
 use std::fmt;
 
+use super::made::{BridgeLink, BridgeVlan, Holder, Ifb, Veth, VlanLink};
 use super::pool::Pool;
 use super::route::Route;
 use super::ruleset::{NetworkChain, TABLE};
-use super::step::{
-    BridgeLink, BridgeVlan, Held, Holder, Ifb, LinkAddress, Object, Readiness, Setting, Shared, Side, Stale, Step,
-    Veth, VlanLink,
-};
+use super::step::{Held, LinkAddress, Object, Readiness, Setting, Shared, Side, Stale, Step};
 use crate::model::{Family, LINK_GROUP};
 
 impl fmt::Display for Step {

@@ -2,12 +2,10 @@
 
 use super::facts::Facts;
 use super::link::LinkKind;
+use super::made::{BridgeLink, BridgeVlan, Holder, VlanLink};
 use super::record::Record;
 use super::ruleset::{Element, Field, NetworkChain, NetworkRules, Set, Value};
-use super::step::{
-    BridgeLink, BridgeVlan, Held, Holder, LinkAddress, Object, Setting, Shared, Side, Stale, Step, VlanLink,
-    owner_of_alias,
-};
+use super::step::{Held, LinkAddress, Object, Setting, Shared, Side, Stale, Step, owner_of_alias};
 use crate::model::{AttachmentKey, IfName, PortMap, Protocol};
 
 /// The steps that remove what `record` and `now` show to be the attachment's. Needs neither the container's

@@ -7,7 +7,8 @@
 use super::bridged::quiet;
 use super::builder::Builder;
 use super::link::LinkKind;
-use super::step::{BridgeVlan, Object, Setting, Shared, Side, Step, VlanLink};
+use super::made::{BridgeVlan, VlanLink};
+use super::step::{Object, Setting, Shared, Side, Step};
 use crate::error::{Code, Error, Result};
 use crate::model::{Bridge, IfName};
 

@@ -357,6 +357,44 @@ fn what_the_dead_have_left() {
     ]);
 }
 
+/// Leases are each network's own: on one bridge, nothing else keeps two of them apart.
+#[test]
+fn networks_that_give_out_the_same() {
+    let lab = Lab::with_uplink();
+    fs::create_dir_all(networks(&lab)).expect("make the folder of networks");
+    let define = |file: &str, conf: &Value| fs::write(networks(&lab).join(file), conf.to_string()).expect("define it");
+    let ranges = |range: Value| json!({"ipam": {"type": "springline", "ranges": [[range]]}});
+    let with = |name: &str, keys: &Value| merged(&bridged(&[], &json!({ "name": name })), keys);
+    define("one.conf", &with("one", &ranges(json!({"subnet": "10.22.0.0/24", "exclude": ["10.22.0.0/25"]}))));
+    // The controls: parts of the subnet that are apart, another VLAN, another bridge, routed.
+    let whole = ranges(json!({"subnet": "10.22.0.0/24"}));
+    for apart in [
+        ranges(json!({"subnet": "10.22.0.0/24", "rangeEnd": "10.22.0.127"})),
+        ranges(json!({"subnet": "10.22.0.0/24", "exclude": ["10.22.0.128/26", "10.22.0.192/26"]})),
+        merged(&whole, &json!({"bridge": {"vlan": 7}})),
+        merged(&whole, &json!({"bridge": {"name": "br1"}})),
+        merged(&whole, &json!({"mode": "routed", "bridge": null})),
+    ] {
+        define("two.conf", &with("two", &apart));
+        let found = Diagnosis::of(&lab);
+        assert!(found.by("addresses").is_empty(), "{apart}: {:?}", found.by("addresses"));
+    }
+    let fixed = json!({"ipam": {"type": "springline", "addresses": ["10.22.0.200/24"], "ranges": null}});
+    for (keys, address) in [(whole, "10.22.0.128"), (fixed, "10.22.0.200")] {
+        define("two.conf", &with("two", &keys));
+        let found = Diagnosis::of(&lab);
+        let words = format!("networks one and two on bridge br0 both give out {address}");
+        let finding = found.finding("addresses", &words).unwrap_or_else(|| panic!("{:?}", found.by("addresses")));
+        assert_eq!((&finding["level"], found.status), (&json!("warning"), Some(3)), "{finding}");
+    }
+    // What it warns of: each gives out its first address.
+    define("two.conf", &with("two", &ranges(json!({"subnet": "10.22.0.0/24", "exclude": ["10.22.0.0/25"]}))));
+    let (c, d) = (lab.container("c"), lab.container("d"));
+    let conf = |name| with(name, &ranges(json!({"subnet": "10.22.0.0/24", "exclude": ["10.22.0.0/25"]})));
+    let (first, second) = (Attached::new(&lab, &conf("one"), &c), Attached::new(&lab, &conf("two"), &d));
+    assert_eq!((first.ips(), second.ips()), (vec!["10.22.0.128".into()], vec!["10.22.0.128".into()]));
+}
+
 /// Networks that are defined count, before there is a container of theirs; so does what their lists have beside us.
 #[test]
 fn networks_without_containers() {
