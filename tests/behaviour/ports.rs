@@ -128,6 +128,7 @@ fn autoconfiguration() {
     let before = addresses(addressed.netns(), "eth0");
     router.netns().write_sysctl("net/ipv6/conf/all/forwarding", "1");
     plug_in(&lab, &router, "br0");
+    router.netns().ip("link set eth0 addrgenmode none"); // or it may speak from another one
     give(router.netns(), "eth0", &["fe80::99/64"]);
     let takes_it = |address: &String| address.starts_with("2001:db8:99:");
     advertise_until(
