@@ -24,6 +24,8 @@ use judge::Recovery;
 use stage::{Network, Stage, Verb};
 use tracer::{Point, Strike};
 
+use crate::common::Lab;
+
 /// How many points of each sweep are tried if nobody asks for more.
 const SAMPLE: usize = 24;
 /// How many are tried at once: a good part of the time is spent waiting, for the kernel's grace periods and for other
@@ -115,6 +117,8 @@ mod killed {
         bridged_del(Bridged, Del),
         bridged_gc(Bridged, Gc),
         bridged_ip_add(Bridged, IpAdd),
+        vlan_add(Vlan, Add),
+        vlan_del(Vlan, Del),
     }
 }
 
@@ -129,6 +133,8 @@ mod failing {
         bridged_del(Bridged, Del),
         bridged_gc(Bridged, Gc),
         bridged_ip_add(Bridged, IpAdd),
+        vlan_add(Vlan, Add),
+        vlan_del(Vlan, Del),
     }
 }
 
@@ -147,6 +153,9 @@ struct Try {
 /// `kill -9` at every call. Where something outside of the process may have changed since the last point, each of the
 /// ways to clear away follows; elsewhere one of them, in turn.
 fn killed(network: Network, verb: Verb) {
+    if lacks(network) {
+        return;
+    }
     let tape = clean_run(&Stage::new(network), verb);
     let recoveries: &[Recovery] = if verb.is_change() { &Recovery::OF_CHANGES } else { &Recovery::OF_ALL };
     let mut tries = Vec::new();
@@ -171,6 +180,9 @@ fn killed(network: Network, verb: Verb) {
 /// An error at every call, and a refusal of every message; all the errors at calls that change something or look for a
 /// file, elsewhere one of them, in turn.
 fn failing(network: Network, verb: Verb) {
+    if lacks(network) {
+        return;
+    }
     let stage = Stage::new(network);
     let tape = clean_run(&stage, verb);
     let anywhere = [Errno::ENOMEM, Errno::EBUSY, Errno::EEXIST];
@@ -196,6 +208,22 @@ fn failing(network: Network, verb: Verb) {
     sweep(&format!("errors at {network:?} {verb:?}"), network, tries, |stage, a_try| {
         judge::failing(stage, verb, a_try)
     });
+}
+
+/// Whether the kernel has not what the network takes; says so.
+fn lacks(network: Network) -> bool {
+    if network != Network::Vlan {
+        return false;
+    }
+    let lab = Lab::new();
+    let said = lab.host().shell("ip link add probe type bridge vlan_filtering 1 2>&1 || true");
+    let lacks = lab.host().link("probe").is_none();
+    if lacks {
+        let why = said.trim().replace('\n', "; ");
+        let _ =
+            writeln!(io::stderr(), "not run: crash::{network:?}: this kernel's bridges do not filter VLANs ({why})");
+    }
+    lacks
 }
 
 /// What a verb calls when nothing goes wrong.

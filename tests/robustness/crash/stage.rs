@@ -18,6 +18,8 @@ pub(super) enum Network {
     Routed,
     /// Bridged; the bridge comes and goes with its only container.
     Bridged,
+    /// In a VLAN of somebody else's bridge, on which the host holds the gateway: the host's part in it comes and goes.
+    Vlan,
 }
 
 /// What is struck.
@@ -88,7 +90,12 @@ impl Stage {
             ]},
         });
         let plugin = if network == Network::Routed { Plugin::Routed } else { Plugin::Bridged };
-        let conf = merged(&plugin.conf(&lab), &change);
+        let mut conf = merged(&plugin.conf(&lab), &change);
+        if network == Network::Vlan {
+            lab.host().ip("link add br0 address 02:00:00:00:00:99 type bridge vlan_filtering 1");
+            lab.host().ip("link set br0 up");
+            conf["bridge"] = json!({"name": "br0", "vlan": 7, "gateway": true});
+        }
         let nothing = World(std::collections::BTreeSet::new());
         let (attached, after) = (nothing.clone(), nothing.clone());
         let mut stage = Self { lab, container, network, conf, before: nothing, attached, changed: Vec::new(), after };

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::common::state::State;
+use crate::common::state::{State, bridge_vlans};
 use crate::common::{Container, Lab, Netns, tool};
 
 /// Facts, one line each, that begin with where they are from.
@@ -53,6 +53,9 @@ fn namespace(place: &str, netns: &Netns, facts: &mut BTreeSet<String>) {
     let [links, routes, rules6, ruleset] = [links, routes, rules6, ruleset].map(|part| objects(part));
     let (mut addresses, neighbours): (Vec<Value>, Vec<Value>) =
         links.into_iter().partition(|object| object.get("addr_info").is_some());
+    if addresses.iter().any(|link| link["linkinfo"]["info_data"]["vlan_filtering"] == 1) {
+        facts.extend(bridge_vlans(netns).into_iter().map(|(port, vlan)| format!("{place} vlan {port} {vlan}")));
+    }
     // The kernel rolls dice for the MAC of an ifb link, which nobody ever sees in a packet.
     for link in addresses.iter_mut().filter(|link| link["linkinfo"]["info_kind"] == "ifb") {
         link["address"] = Value::Null;
