@@ -292,7 +292,7 @@ static void add(const char *path, const char *name, struct in_addr own, struct i
     up(1); /* lo */
     address(inside, own, prefix, RT_SCOPE_UNIVERSE, NLM_F_EXCL);
     up(inside);
-    route(inside, NULL, &gateway, RTPROT_BOOT, !bridge);
+    route(inside, NULL, &gateway, RTPROT_STATIC, !bridge);
     send_all(container, "the container's side");
 }
 
