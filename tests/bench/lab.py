@@ -129,7 +129,7 @@ class Job(namedtuple("Job", "arguments environment stdin")):
     """A program to be run: words, variables beside ENVIRONMENT, and what it reads."""
 
 
-def launch(host, jobs, workers=1):
+def launch(host, jobs, workers=1, expected=0):
     """Runs jobs in the namespace `host` by launch.c; returns their outcomes and how long it took in all, in microseconds."""
     at = f"{WORK}/jobs"
     for number, job in enumerate(jobs):
@@ -148,7 +148,7 @@ def launch(host, jobs, workers=1):
             number = int(words[0])
             outcomes[number] = Outcome(*map(int, words[1:]), read(f"{at}/{number}.out"))
     for job, outcome in zip(jobs, outcomes):
-        if outcome.status:
+        if outcome.status != expected:
             raise Failed(f"{' '.join(job.arguments)} ({job.environment.get('CNI_COMMAND', '')}) failed with status "
                          f"{outcome.status}: {outcome.out.strip()}")
     return outcomes, total

@@ -39,11 +39,12 @@ class Peer:
         """The jobs of one ADD or DEL, each a function of what the one before has said."""
         raise NotImplementedError
 
-    def run(self, verb, number, netns):
-        """Attaches or detaches container `number`; returns the outcomes of its programs."""
+    def run(self, verb, number, netns, changed=lambda job: job):
+        """Attaches or detaches container `number`; returns the outcomes of its programs. `changed` says which job is run
+        in place of another."""
         outcomes, said = [], None
         for call in self.calls(verb, number, netns):
-            (outcome,), _ = lab.launch(self.host, [call(said)])
+            (outcome,), _ = lab.launch(self.host, [changed(call(said))])
             outcomes.append(outcome)
             said = outcome.out
         return outcomes
@@ -121,8 +122,8 @@ class Cni(Peer):
         """The result of ADD, which DEL is given."""
         self.results[number] = json.loads(said)
 
-    def run(self, verb, number, netns):
-        outcomes = super().run(verb, number, netns)
+    def run(self, verb, number, netns, changed=lambda job: job):
+        outcomes = super().run(verb, number, netns, changed)
         if verb == "ADD":
             self.keep(number, outcomes[-1].out)
         return outcomes
