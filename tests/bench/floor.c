@@ -7,10 +7,10 @@
  *
  * IPv4 only. No configuration is read, no address chosen, nothing written down, nothing guarded, masqueraded or waited
  * for: a pair with the peer born inside the namespace, addresses, routes, up; and a result on stdout. `add` leaves the
- * links, addresses and routes that springline's ADD leaves (tests/bench/check compares them): so with the gateway on the
- * host's side, without which nothing would pass, and without IPv6 link-local addresses that nobody asked for. What a
- * plugin may do without is left out: MACs and aliases of its choice, sysctls. BRIDGE is made, with the gateway's address,
- * if it is not there; `del` takes it away if it is named.
+ * links, addresses and routes that springline's ADD leaves (tests/bench/check compares them): so with the gateway on
+ * the host's side, without which nothing would pass, and without IPv6 link-local addresses that nobody asked for. What
+ * a plugin may do without is left out: MACs and aliases of its choice, sysctls. BRIDGE is made, with the gateway's
+ * address, if it is not there; `del` takes it away if it is named.
  *
  * Three datagrams: the pair; inside; on the host. One more for a new bridge. An error ends it, and is named.
  */

@@ -1,8 +1,8 @@
 """lab.py - where tests/bench measures: a machine of its own, which goes when the program ends.
 
 The program runs itself anew in namespaces of its own for mounts, processes and networks (`unshare`), with a /run of its
-own; so nothing is left, however it ends, and the machine's network is not within reach. Inside, "hosts" and containers are named
-network namespaces.
+own; so nothing is left, however it ends, and the machine's network is not within reach. Inside, "hosts" and containers
+are named network namespaces.
 """
 
 import json
@@ -22,8 +22,8 @@ PREFIX = "slb-"
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 
 Outcome = namedtuple("Outcome", "status wall user system faults memory settled out")
-"""One program that ran: exit status, times in microseconds, minor page faults, peak memory in KB (see launch.c), and what
-it said."""
+"""One program that ran: exit status, times in microseconds, minor page faults, peak memory in KB (see launch.c), and
+what it said."""
 
 
 class Failed(Exception):
@@ -48,8 +48,23 @@ def enter():
     if os.geteuid():
         raise Failed("it makes network namespaces: run it as root")
     # Whoever is killed takes with him those after him: this process, unshare, the one inside.
-    inside = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--net", "--pid", "--fork",
-                               "--kill-child", "--mount-proc", sys.executable, *sys.argv], env={**os.environ, INSIDE: "1"})
+    inside = subprocess.Popen(
+        [
+            "setpriv",
+            "--pdeathsig",
+            "KILL",
+            "unshare",
+            "--mount",
+            "--net",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+            sys.executable,
+            *sys.argv,
+        ],
+        env={**os.environ, INSIDE: "1"},
+    )
     try:
         sys.exit(inside.wait())
     except KeyboardInterrupt:
@@ -130,7 +145,7 @@ class Job(namedtuple("Job", "arguments environment stdin")):
 
 
 def launch(host, jobs, workers=1, expected=0):
-    """Runs jobs in the namespace `host` by launch.c; returns their outcomes and how long it took in all, in microseconds."""
+    """Runs jobs in the namespace `host` by launch.c; returns their outcomes, and the microseconds it took in all."""
     at = f"{WORK}/jobs"
     for number, job in enumerate(jobs):
         words = {"args": job.arguments, "env": [f"{k}={v}" for k, v in {**ENVIRONMENT, **job.environment}.items()]}
@@ -149,8 +164,10 @@ def launch(host, jobs, workers=1, expected=0):
             outcomes[number] = Outcome(*map(int, words[1:]), read(f"{at}/{number}.out"))
     for job, outcome in zip(jobs, outcomes):
         if outcome.status != expected:
-            raise Failed(f"{' '.join(job.arguments)} ({job.environment.get('CNI_COMMAND', '')}) failed with status "
-                         f"{outcome.status}: {outcome.out.strip()}")
+            raise Failed(
+                f"{' '.join(job.arguments)} ({job.environment.get('CNI_COMMAND', '')}) failed with status "
+                f"{outcome.status}: {outcome.out.strip()}"
+            )
     return outcomes, total
 
 
@@ -168,15 +185,20 @@ def machine():
     """What the figures are of, in one line."""
     model = re.search(r"^model name\s*: (.*)", read("/proc/cpuinfo"), re.M)
     system = re.search(r'^PRETTY_NAME="?([^"\n]*)', read("/etc/os-release"), re.M)
-    return (f"{os.cpu_count()} processors ({model[1] if model else os.uname().machine}), Linux {os.uname().release}, "
-            f"{system[1] if system else 'unknown system'}")
+    return (
+        f"{os.cpu_count()} processors ({model[1] if model else os.uname().machine}), Linux {os.uname().release}, "
+        f"{system[1] if system else 'unknown system'}"
+    )
 
 
 def versions(packages):
     """Installed versions of Debian packages, by name; what is not installed is left out."""
     said = run("dpkg-query", "-W", "-f", "${Package} ${Version} ${db:Status-Status}\n", *packages, check=False)
-    return {name: version for name, version, status in (line.split() for line in said.splitlines() if line.count(" ") == 2)
-            if status == "installed"}
+    return {
+        name: version
+        for name, version, status in (line.split() for line in said.splitlines() if line.count(" ") == 2)
+        if status == "installed"
+    }
 
 
 def main(body, options):

@@ -128,7 +128,7 @@ static void run(int job, int alone)
     }
     close(in[0]);
     close(out[1]);
-    /* More than a pipe holds waits for the program to read; one that does not is no reason to die (SIGPIPE is ignored). */
+    /* More than a pipe holds waits until the program reads; one that does not is no reason to die: no SIGPIPE here. */
     for (size_t at = 0; at < size;) {
         ssize_t written = write(in[1], input + at, size - at);
         if (written < 0)

@@ -1,7 +1,7 @@
-"""peers.py - who is measured: springline, the floor, and others that are installed here, each called as its runtime does.
+"""peers.py - who is measured: springline, the floor, and others that are installed here, called as runtimes do.
 
-A peer is asked for one thing in scenario `plain`, `masq` (masquerade) or `ports` (masquerade, and a port of the host's): an address
-of 10.N.0.0/16 on the interface eth0 of a namespace. IPv4 only, for not all of them know more.
+A peer is asked for one thing in scenario `plain`, `masq` (masquerade) or `ports` (masquerade, and a port of the
+host's): an address of 10.N.0.0/16 on the interface eth0 of a namespace. IPv4 only, for not all of them know more.
 """
 
 import json
@@ -40,8 +40,8 @@ class Peer:
         raise NotImplementedError
 
     def run(self, verb, number, netns, changed=lambda job: job):
-        """Attaches or detaches container `number`; returns the outcomes of its programs. `changed` says which job is run
-        in place of another."""
+        """Attaches or detaches container `number`; returns the outcomes of its programs. `changed` says which job is
+        run in place of another."""
         outcomes, said = [], None
         for call in self.calls(verb, number, netns):
             (outcome,), _ = lab.launch(self.host, [changed(call(said))])
@@ -70,7 +70,15 @@ class Floor(Peer):
         if verb == "ADD":
             self.present += 1
             gateway = f"10.{self.subnet}.0.1" if bridge else "169.254.0.1"
-            words = ["add", self.mode, lab.path(netns), name, self.address(number), gateway, *(["16"] if bridge else [])]
+            words = [
+                "add",
+                self.mode,
+                lab.path(netns),
+                name,
+                self.address(number),
+                gateway,
+                *(["16"] if bridge else []),
+            ]
         else:
             self.present -= 1
             # With the last one the bridge goes, as springline's does; the floor is told, others must know.
@@ -103,7 +111,8 @@ class Cni(Peer):
         chain = self.chain()
         for at, configuration in enumerate(chain if verb == "ADD" else reversed(chain)):
             yield lambda said, configuration=configuration, first=at == 0: self.job(
-                verb, number, netns, configuration, None if first and verb == "ADD" else said)
+                verb, number, netns, configuration, None if first and verb == "ADD" else said
+            )
 
     def job(self, verb, number, netns, configuration, said):
         configuration = {"cniVersion": "1.0.0", "name": "bench", **configuration}
@@ -112,10 +121,17 @@ class Cni(Peer):
         elif said:
             configuration["prevResult"] = json.loads(said)
         if configuration.get("capabilities"):
-            configuration["runtimeConfig"] = {"portMappings": [
-                {"hostPort": FIRST_PORT + number, "containerPort": CONTAINER_PORT, "protocol": "tcp"}]}
-        variables = {"CNI_COMMAND": verb, "CNI_CONTAINERID": f"c{number}", "CNI_NETNS": lab.path(netns),
-                     "CNI_IFNAME": "eth0", "CNI_PATH": CNI_BIN, **self.variables()}
+            configuration["runtimeConfig"] = {
+                "portMappings": [{"hostPort": FIRST_PORT + number, "containerPort": CONTAINER_PORT, "protocol": "tcp"}]
+            }
+        variables = {
+            "CNI_COMMAND": verb,
+            "CNI_CONTAINERID": f"c{number}",
+            "CNI_NETNS": lab.path(netns),
+            "CNI_IFNAME": "eth0",
+            "CNI_PATH": CNI_BIN,
+            **self.variables(),
+        }
         return lab.Job([self.binary(configuration["type"])], variables, json.dumps(configuration))
 
     def keep(self, number, said):
@@ -145,13 +161,18 @@ class Springline(Cni):
         super().__init__(f"springline-{mode}{label}", subnet)
         self.path, self.mode, self.extra = path, mode, extra
 
-    def missing(self, _scenario):
-        return None if os.access(self.path, os.X_OK) else f"no {self.path}: cargo build --release"
-
     def chain(self):
         ipam = {"type": "springline", "ranges": [[{"subnet": f"10.{self.subnet}.0.0/16"}]]}
-        return [{"type": "springline", "mode": self.mode, "ipam": ipam, "masquerade": self.scenario != "plain",
-                 **self.ports(), **self.extra}]
+        return [
+            {
+                "type": "springline",
+                "mode": self.mode,
+                "ipam": ipam,
+                "masquerade": self.scenario != "plain",
+                **self.ports(),
+                **self.extra,
+            }
+        ]
 
     def binary(self, _kind):
         return self.path
@@ -180,8 +201,12 @@ class Reference(Cni):
         return None
 
     def ipam(self):
-        return {"type": "host-local", "dataDir": self.state, "ranges": [[{"subnet": f"10.{self.subnet}.0.0/16"}]],
-                "routes": [{"dst": "0.0.0.0/0"}]}
+        return {
+            "type": "host-local",
+            "dataDir": self.state,
+            "ranges": [[{"subnet": f"10.{self.subnet}.0.0/16"}]],
+            "routes": [{"dst": "0.0.0.0/0"}],
+        }
 
     def chain(self):
         first = {"type": self.kind, "ipMasq": self.scenario != "plain", "ipam": self.ipam()}
@@ -197,8 +222,8 @@ class Reference(Cni):
 
 
 class Netavark(Peer):
-    """podman's netavark, with a bridge of its own and the firewall that it chooses. Addresses are podman's to choose, so
-    they are given. It always masquerades, unless the network is `internal`; that has no default route either."""
+    """podman's netavark, with a bridge of its own and the firewall that it chooses. Addresses are podman's to choose,
+    so they are given. It always masquerades, unless the network is `internal`; that has no default route either."""
 
     package, mode = "netavark", "bridged"
 
@@ -210,16 +235,34 @@ class Netavark(Peer):
         return None
 
     def calls(self, verb, number, netns):
-        network = {"name": "nv", "id": f"{self.subnet:064x}", "driver": "bridge", "network_interface": "br-nv",
-                   "internal": self.scenario == "plain", "dns_enabled": False, "ipv6_enabled": False,
-                   "subnets": [{"subnet": f"10.{self.subnet}.0.0/16", "gateway": f"10.{self.subnet}.0.1"}],
-                   "ipam_options": {"driver": "host-local"}, "options": {}}
-        ports = [{"host_ip": "", "host_port": FIRST_PORT + number, "container_port": CONTAINER_PORT, "range": 1,
-                  "protocol": "tcp"}]
-        asked = {"container_id": f"{number:064x}", "container_name": f"c{number}",
-                 "port_mappings": ports if self.scenario == "ports" else [],
-                 "networks": {"nv": {"interface_name": "eth0", "static_ips": [self.address(number)]}},
-                 "network_info": {"nv": network}}
+        network = {
+            "name": "nv",
+            "id": f"{self.subnet:064x}",
+            "driver": "bridge",
+            "network_interface": "br-nv",
+            "internal": self.scenario == "plain",
+            "dns_enabled": False,
+            "ipv6_enabled": False,
+            "subnets": [{"subnet": f"10.{self.subnet}.0.0/16", "gateway": f"10.{self.subnet}.0.1"}],
+            "ipam_options": {"driver": "host-local"},
+            "options": {},
+        }
+        ports = [
+            {
+                "host_ip": "",
+                "host_port": FIRST_PORT + number,
+                "container_port": CONTAINER_PORT,
+                "range": 1,
+                "protocol": "tcp",
+            }
+        ]
+        asked = {
+            "container_id": f"{number:064x}",
+            "container_name": f"c{number}",
+            "port_mappings": ports if self.scenario == "ports" else [],
+            "networks": {"nv": {"interface_name": "eth0", "static_ips": [self.address(number)]}},
+            "network_info": {"nv": network},
+        }
         words = [NETAVARK, "--config", self.state, "setup" if verb == "ADD" else "teardown", lab.path(netns)]
         return [lambda _: lab.Job(words, {}, json.dumps(asked))]
 
@@ -239,10 +282,31 @@ def everybody(binaries):
     return peers + [Reference("bridge", 93), Reference("ptp", 94), Netavark("netavark", 95)]
 
 
-def a_binary(word):
-    """An argument of --springline: PATH or LABEL=PATH."""
-    label, _, path = word.rpartition("=")
-    return label, os.path.abspath(path)
-
-
 DEFAULT_BINARY = os.path.join(lab.ROOT, "target/release/springline")
+
+
+def arguments(parser, only):
+    """What the programs of this folder have in common."""
+    parser.add_argument("--only", default="", metavar="LIST", help=only)
+    parser.add_argument(
+        "--springline",
+        action="append",
+        metavar="[NAME=]PATH",
+        help="the binary (target/release/springline); several, with names, are measured side by side",
+    )
+    parser.add_argument("--markdown", action="store_true", help="tables as in the README")
+    parser.add_argument("--json", metavar="FILE", help="all figures, those of each round included")
+
+
+def chosen_by(parser):
+    """The arguments, with `springline` as (name, path) of each binary, and `words` of --only."""
+    chosen = parser.parse_args()
+    given = [word.rpartition("=") for word in chosen.springline or [DEFAULT_BINARY]]
+    chosen.springline = [(name, os.path.abspath(path)) for name, _, path in given]
+    for _, path in chosen.springline:
+        if not os.access(path, os.X_OK):
+            parser.error(f"no program {path}: cargo build --release, or --springline PATH")
+    if len({name for name, _ in chosen.springline}) < len(chosen.springline):
+        parser.error("--springline: several need a name each: NAME=PATH")
+    chosen.words = [word for word in chosen.only.split(",") if word]
+    return chosen
