@@ -201,6 +201,10 @@ def versions(packages):
     }
 
 
+def versions_said(packages):
+    return ", ".join(f"{name} {version}" for name, version in versions(packages).items())
+
+
 def main(body, options):
     """Runs a program of this folder: errors in one line, and Ctrl-C without a picture of the stack."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
