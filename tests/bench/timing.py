@@ -114,8 +114,8 @@ def in_turn(line, scenario, chosen, skipped):
         host = lab.new_host(f"{scenario}-host{at}")
         made.append(host)
         case.peer.prepare(host, scenario, lab.folder(scenario, str(at)))
-        populate(case.peer, case.leases, LEASES, scratch=True)
-        made += populate(case.peer, case.population, OTHERS)
+        lease(case.peer, case.leases)
+        made += populate(case.peer, case.population)
     for turn in range(-1, chosen.rounds):  # the first one finds its programs on a disk, and does not count
         progress.at(f"round {turn + 1} of {chosen.rounds}")
         containers = lab.namespaces([f"{scenario}-{turn + 1}-{at}" for at in range(len(all_))])
@@ -146,22 +146,25 @@ def one_round(case, turn, container):
             case.note(verb, outcomes)
 
 
-def populate(peer, count, first, scratch=False):
-    """Attaches containers `first` and on, which stay; or with `scratch` on a host that goes at once with all its links.
-    Returns the namespaces."""
-    made = []
-    for begin in range(first, first + count, AT_ONCE):
-        numbers = range(begin, min(begin + AT_ONCE, first + count))
-        names = lab.namespaces([f"others-{peer.host}-{number}" for number in numbers])
-        if not scratch:
-            for number, name in zip(numbers, names):
-                peer.run("ADD", number, name)
-            made += names
-        elif not isinstance(peer, peers.Floor):
-            host = lab.new_host(f"scratch-{peer.host}")
-            lab.launch(host, [peer.lease(number, name) for number, name in zip(numbers, names)], workers=os.cpu_count())
-            lab.remove([host, *names])
+def populate(peer, count):
+    """Attaches containers that stay; returns their namespaces."""
+    numbers = range(OTHERS, OTHERS + count)
+    made = lab.namespaces([f"others-{peer.host}-{number}" for number in numbers])
+    for number, name in zip(numbers, made):
+        peer.run("ADD", number, name)
     return made
+
+
+def lease(peer, count):
+    """Leaves leases of containers that are no more: attached on a host that goes with all its links."""
+    if isinstance(peer, peers.Floor):
+        return
+    for begin in range(LEASES, LEASES + count, AT_ONCE):
+        host = lab.new_host(f"scratch-{peer.host}")
+        numbers = range(begin, min(begin + AT_ONCE, LEASES + count))
+        names = lab.namespaces([f"{host}-{number}" for number in numbers])
+        lab.launch(host, [peer.lease(number, name) for number, name in zip(numbers, names)], workers=os.cpu_count())
+        lab.remove([host, *names])
 
 
 # ------------------------------------------------------------------ at once
