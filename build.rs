@@ -7,6 +7,7 @@ use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
+    leave_out_unwinding();
     let (Some(out), Some(target)) = (env::var_os("OUT_DIR").map(PathBuf::from), env::var_os("TARGET")) else {
         return Ok(());
     };
@@ -21,4 +22,16 @@ fn main() -> io::Result<()> {
     let _ = fs::remove_file(&link);
     fs::create_dir_all(target_dir.join(profile))?;
     std::os::unix::fs::symlink(Path::new("..").join(&target).join(profile).join("springline"), link)
+}
+
+/// Where nothing unwinds, its tables (`.eh_frame`) are an eighth of the program. musl's target only, for which programs are
+/// released: glibc's own start-up objects refer to them.
+fn leave_out_unwinding() {
+    let has = |key: &str, value: &str| env::var(key).is_ok_and(|is| is == value);
+    if has("CARGO_CFG_TARGET_ENV", "musl") && has("PROFILE", "release") {
+        let script =
+            Path::new(&env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join("packaging/no-unwinding.ld");
+        println!("cargo::rerun-if-changed={}", script.display());
+        println!("cargo::rustc-link-arg-bins=-Wl,--no-eh-frame-hdr,-T,{}", script.display());
+    }
 }

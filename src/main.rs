@@ -45,7 +45,7 @@ fn serve_cni(command: &str) -> ExitCode {
 }
 
 /// A panic is our defect, and still the runtime must get its one document. In place of unwinding, which would not undo
-/// anything either, and whose tables are a sixth of the program: the record says what there is to undo.
+/// anything either, and whose tables were an eighth of the program: the record says what there is to undo.
 #[allow(clippy::exit)] // the one place
 fn answer_panics(failure: fn(&Error) -> cni::Reply) {
     panic::set_hook(Box::new(move |panic| {

@@ -124,16 +124,19 @@ fn is_absent(error: &std::io::Error) -> bool {
 
 /// The names in a directory that may be missing, without those that begin with a dot.
 fn names_in(dir: &Path) -> Result<Vec<String>> {
+    each_name_in(dir)?.collect()
+}
+
+/// The same one by one, for who is not interested in all of them: there may be thousands.
+fn each_name_in(dir: &Path) -> Result<impl Iterator<Item = Result<String>>> {
+    let failed = || format!("read directory {}", dir.display());
     let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if is_absent(&error) => return Ok(Vec::new()),
-        Err(error) => return Err(error).coded(Code::Io, || format!("read directory {}", dir.display())),
+        Ok(entries) => Some(entries),
+        Err(error) if is_absent(&error) => None,
+        Err(error) => return Err(error).coded(Code::Io, failed),
     };
-    let mut names = Vec::new();
-    for entry in entries {
-        // Whoever sees less than there is would leave it there.
-        let entry = entry.coded(Code::Io, || format!("read directory {}", dir.display()))?;
-        names.extend(entry.file_name().into_string().ok().filter(|name| !name.starts_with('.')));
-    }
-    Ok(names)
+    // Whoever sees less than there is would leave it there.
+    let names = entries.into_iter().flatten().map(move |entry| Ok(entry.coded(Code::Io, failed)?.file_name()));
+    let is_visible = |name: &String| !name.starts_with('.');
+    Ok(names.filter_map(move |name| name.map(|name| name.into_string().ok().filter(is_visible)).transpose()))
 }

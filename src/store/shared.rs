@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::{Store, atomic, names_in, read_optional, remove_optional};
+use super::{Store, atomic, each_name_in, names_in, read_optional, remove_optional};
 use crate::error::{Code, Coded, Result};
 use crate::model::{AttachmentKey, IfName};
 use crate::plan::{Pool, Shared, Users};
@@ -29,9 +29,11 @@ impl Store {
 
     /// Who uses a shared object, as seen from `key`.
     pub fn users(&self, shared: &Shared, key: &AttachmentKey) -> Result<Users> {
-        let own = stake_name(key);
-        let stakes = names_in(&self.shared_dir(shared))?;
-        Ok(Users { mine: stakes.contains(&own), others: stakes.iter().any(|stake| *stake != own) })
+        let (dir, own) = (self.shared_dir(shared), stake_name(key));
+        let mine = dir.join(&own).try_exists().coded(Code::Io, || format!("look for {own} in {}", dir.display()))?;
+        let mut stakes = each_name_in(&dir)?;
+        let others = stakes.find_map(|stake| stake.map(|stake| (stake != own).then_some(())).transpose());
+        Ok(Users { mine, others: others.transpose()?.is_some() })
     }
 
     /// All stakes of an attachment, found by looking into every shared object's folder.
