@@ -1,5 +1,8 @@
 //! Which face was called? Everything else is in the library.
 
+#[cfg(target_env = "musl")]
+mod allocator;
+
 use std::ffi::OsString;
 use std::io::Write;
 use std::panic::{self, PanicHookInfo};
@@ -9,10 +12,9 @@ use std::{env, io};
 use springline::error::{Code, Error};
 use springline::front::{cni, netavark};
 
-// musl's own maps and unmaps pages all the time; and glibc's is what its target is built for.
 #[cfg(target_env = "musl")]
 #[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+static ALLOCATOR: allocator::Allocator = allocator::Allocator::new();
 
 fn main() -> ExitCode {
     // Runtimes call a CNI plugin without arguments; testing for that first keeps clap off their path.

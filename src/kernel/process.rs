@@ -1,6 +1,6 @@
 //! The two system calls that have no safe wrapper, each behind a function that is safe to call here.
 //!
-//! Unsafe code is denied everywhere else.
+//! Unsafe code is denied everywhere else, but for the allocator of the program.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
