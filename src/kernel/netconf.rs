@@ -2,10 +2,11 @@
 //! long, the more so the more namespaces a machine has (see the sysctls).
 
 use nix::libc;
-use rtnetlink::packet_core::{NetlinkSerializable, NlasIterator};
+use rtnetlink::packet_core::NetlinkSerializable;
 
 use super::endpoint::Endpoint;
 use super::socket::{Answer, KernelError, Request};
+use super::view::attribute;
 use crate::model::Family;
 
 /// `RTM_GETNETCONF` (`include/uapi/linux/rtnetlink.h`).
@@ -51,9 +52,8 @@ impl Endpoint {
 fn forwards(answer: Option<Answer>) -> Result<Option<bool>, KernelError> {
     match answer {
         Some(Ok(replies)) => {
-            let attributes = replies.iter().filter_map(|reply| reply.payload.get(HEADER..)).flat_map(NlasIterator::new);
-            let found = attributes.flatten().find(|attribute| attribute.kind() == FORWARDING);
-            Ok(found.map(|attribute| attribute.value() != [0; 4]))
+            let found = replies.iter().find_map(|reply| attribute(reply.payload.get(HEADER..)?, FORWARDING));
+            Ok(found.map(|value| value != [0; 4]))
         }
         Some(Err(error)) if error.is_unsupported() || error.is_absent() => Ok(None),
         Some(Err(error)) => Err(error),

@@ -1,12 +1,11 @@
 //! `springline ip`, `route` and `set`: an attachment is changed while packets flow.
 
-use std::process::Stdio;
-
 use serde_json::{Value, json};
 
 use crate::common::cni::Plugin;
 use crate::common::state::assert_unchanged;
-use crate::common::{Container, Lab, tool};
+use crate::common::traffic::Pings;
+use crate::common::{Container, Lab};
 use crate::support::{Attached, addresses, bridged, routes, springline, with_ranges};
 
 #[track_caller]
@@ -76,15 +75,7 @@ fn nothing_is_lost() {
         let lab = Lab::with_uplink();
         let c = lab.container("c");
         let attached = Attached::new(&lab, &conf, &c);
-        let pings: Vec<_> = attached
-            .ips()
-            .into_iter()
-            .map(|address| {
-                let mut command = lab.outside().command(&tool("ping"));
-                command.args(["-n", "-q", "-i", "0.01", "-c", "200", "-W", "1", &address]);
-                command.stdout(Stdio::piped()).spawn().expect("start ping")
-            })
-            .collect();
+        let pings = Pings::new(lab.outside(), &attached.ips());
         for _ in 0..4 {
             must(&lab, &["ip", "add", "c", "eth0", "10.30.0.77"]);
             must(&lab, &["ip", "add", "c", "eth0", "2001:db8:30::77"]);
@@ -93,11 +84,7 @@ fn nothing_is_lost() {
             must(&lab, &["ip", "del", "c", "eth0", "10.30.0.77"]);
             must(&lab, &["set", "c", "eth0", "--isolation", "none", "--no-port", "8080:80"]);
         }
-        for ping in pings {
-            let output = ping.wait_with_output().expect("ping ends");
-            let said = String::from_utf8_lossy(&output.stdout).into_owned();
-            assert!(said.contains("200 packets transmitted, 200 received, 0% packet loss"), "{said}");
-        }
+        pings.assert_none_lost();
         attached.detach();
     }
 }

@@ -1,13 +1,13 @@
 //! `springline rename`: the interface inside gets another name, while packets flow, and its runtime knows nothing of it.
 
 use std::os::unix::fs::PermissionsExt;
-use std::process::Stdio;
 
 use serde_json::{Value, json};
 
 use crate::common::cni::{Plugin, merged};
 use crate::common::state::assert_unchanged;
-use crate::common::{Container, Lab, tool};
+use crate::common::traffic::Pings;
+use crate::common::{Container, Lab};
 use crate::support::{Attached, addresses, bridged, network, not_run, routes, springline, with_networks, with_ranges};
 
 const SUBNETS: [&str; 2] = ["10.30.0.0/24", "2001:db8:30::/64"];
@@ -121,24 +121,12 @@ fn nothing_is_lost() {
         }
         let c = lab.container("c");
         let attached = Attached::new(&lab, &conf, &c);
-        let pings: Vec<_> = attached
-            .ips()
-            .into_iter()
-            .map(|address| {
-                let mut command = lab.outside().command(&tool("ping"));
-                command.args(["-n", "-q", "-i", "0.01", "-c", "200", "-W", "1", &address]);
-                command.stdout(Stdio::piped()).spawn().expect("start ping")
-            })
-            .collect();
+        let pings = Pings::new(lab.outside(), &attached.ips());
         for _ in 0..6 {
             assert_eq!(must(&lab, &["rename", "c", "eth0", "lan0"]), "");
             assert_eq!(must(&lab, &["rename", "c", "lan0", "eth0"]), "");
         }
-        for ping in pings {
-            let output = ping.wait_with_output().expect("ping ends");
-            let said = String::from_utf8_lossy(&output.stdout).into_owned();
-            assert!(said.contains("200 packets transmitted, 200 received, 0% packet loss"), "{said}");
-        }
+        pings.assert_none_lost();
         attached.detach();
     }
 }

@@ -137,8 +137,17 @@ fn ports_in_a_vrf() {
     let c = lab.container("c");
     Attached::new(&lab, &with_ranges(&SUBNETS, &keys), &c);
     let _server = Server::new(c.netns(), "tcp", 80);
-    for address in ["198.18.0.2", "2001:db8:ffff::2"] {
-        assert!(ask(outside, "tcp", address, 8080).is_some(), "{address}");
+    for (kind, address) in [("ip", "198.18.0.2"), ("ip6", "2001:db8:ffff::2")] {
+        let by_type = format!("{kind} daddr {address} fib daddr type local");
+        count(lab.host(), kind, "prerouting", &[&format!("{kind} daddr {address}"), &by_type]);
+        assert!(outside.ping(address), "the control");
+        match counted(lab.host(), kind)[..] {
+            [seen, 0] if seen > 0 => {
+                not_run("ports_in_a_vrf", &format!("for this kernel's fib expression, {address} is not local"));
+            }
+            [_, local] if local > 0 => assert!(ask(outside, "tcp", address, 8080).is_some(), "{address}"),
+            ref other => panic!("nothing has arrived at {address}: {other:?}"),
+        }
     }
 }
 

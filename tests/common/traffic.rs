@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Stdio};
 
-use super::Netns;
+use super::{Netns, tool};
 
 const PYTHON: &str = "/usr/bin/python3";
 
@@ -139,6 +139,31 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+/// Pings at a hundred a second, 200 of them, from one namespace to several addresses.
+pub struct Pings(Vec<Child>);
+
+impl Pings {
+    /// Starts them.
+    pub fn new(from: &Netns, addresses: &[String]) -> Self {
+        let start = |address: &String| {
+            let mut command = from.command(&tool("ping"));
+            command.args(["-n", "-q", "-i", "0.01", "-c", "200", "-W", "1", address]);
+            command.stdout(Stdio::piped()).spawn().expect("start ping")
+        };
+        Self(addresses.iter().map(start).collect())
+    }
+
+    /// Waits for their end; none may be lost.
+    #[track_caller]
+    pub fn assert_none_lost(self) {
+        for ping in self.0 {
+            let output = ping.wait_with_output().expect("ping ends");
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(said.contains("200 packets transmitted, 200 received, 0% packet loss"), "{said}");
+        }
     }
 }
 
