@@ -427,11 +427,11 @@ fn observe_container(facts: &mut Facts, container: &Container, attachment: &Atta
     for key in plan::asked_sysctls(attachment) {
         facts.container.sysctls.extend(container.read_sysctl(&key).ok().map(|value| (key, value)));
     }
-    // What a new link will start from; a link that is there has its own.
-    let of_link = facts.container.links.contains_key(ifname).then_some(ifname.as_str());
-    let key = format!("ipv6/conf/{}/disable_ipv6", of_link.unwrap_or("default"));
     // Where nobody needs it, a link with IPv6 turned off takes the same settings.
     facts.container_ipv6 = if attachment.needs_ipv6() {
+        // What a new link will start from; a link that is there has its own.
+        let of_link = facts.container.links.contains_key(ifname).then_some(ifname.as_str());
+        let key = format!("ipv6/conf/{}/disable_ipv6", of_link.unwrap_or("default"));
         endpoint.sysctls.read(&key).is_ok_and(|value| value == "0")
     } else {
         endpoint.sysctls.has_ipv6()

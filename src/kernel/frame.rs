@@ -19,7 +19,7 @@ pub fn proclaim(link: &IfName, address: IpAddr) -> io::Result<()> {
     let place = Place::of(|found, _| found == link.as_str())?;
     place.send(&match address {
         IpAddr::V4(v4) => arp(place.mac, v4),
-        IpAddr::V6(v6) => advertisement(place.mac, place.v6.unwrap_or(v6), v6),
+        IpAddr::V6(v6) => advertisement(place.mac, place.link_local()?.unwrap_or(v6), v6),
     })
 }
 
@@ -32,26 +32,29 @@ pub(super) fn solicit(index: u32, address: Ipv6Addr) -> io::Result<()> {
 
 /// Where a link is found by a packet socket, and what it sends from.
 struct Place {
+    name: String,
     link: LinkAddr,
     mac: [u8; 6],
-    v6: Option<Ipv6Addr>,
 }
 
 impl Place {
     /// The first link that is the one wanted, by its name or by what the kernel says of it.
     fn of(is_wanted: impl Fn(&str, &LinkAddr) -> bool) -> io::Result<Self> {
-        let all = || Ok::<_, io::Error>(getifaddrs()?.filter_map(|one| Some((one.interface_name, one.address?))));
-        let (name, link) = all()?
-            .find_map(|(name, address)| {
-                let link = *address.as_link_addr()?;
-                is_wanted(&name, &link).then_some((name, link))
-            })
-            .ok_or_else(|| io::Error::from(Errno::ENODEV))?;
-        let v6 = all()?.filter(|(of, _)| *of == name).find_map(|(_, address)| {
+        let found = getifaddrs()?.find_map(|one| {
+            let (name, link) = (one.interface_name, *one.address?.as_link_addr()?);
+            is_wanted(&name, &link).then_some((name, link))
+        });
+        let found = found.and_then(|(name, link)| Some(Self { name, link, mac: link.addr()? }));
+        found.ok_or_else(|| Errno::ENODEV.into())
+    }
+
+    /// The link-local address that the link has, if it has one.
+    fn link_local(&self) -> io::Result<Option<Ipv6Addr>> {
+        Ok(getifaddrs()?.filter(|one| one.interface_name == self.name).find_map(|one| {
+            let address = one.address?;
             let own = address.as_sockaddr_in6().filter(|_| address.family() == Some(Family::Inet6))?.ip();
             own.is_unicast_link_local().then_some(own)
-        });
-        Ok(Self { link, mac: link.addr().ok_or_else(|| io::Error::from(Errno::ENODEV))?, v6 })
+        }))
     }
 
     fn send(&self, frame: &[u8]) -> io::Result<()> {

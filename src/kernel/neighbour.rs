@@ -10,6 +10,7 @@ use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage as Message};
 
 use super::endpoint::Endpoint;
 use super::frame::solicit;
+use super::route::family;
 use super::socket::{KernelError, Reply, Request};
 use crate::model::{Family, Mac};
 
@@ -46,10 +47,10 @@ impl Endpoint {
     /// For which addresses the kernel answers on which links, by index.
     pub fn proxies(&self) -> Result<Vec<(u32, IpAddr)>, KernelError> {
         let mut found = Vec::new();
-        for family in Family::BOTH {
+        for one in Family::BOTH {
             let mut message = NeighbourMessage::default();
             message.header.flags = NeighbourFlags::Proxy;
-            message.header.family = if family == Family::V4 { AddressFamily::Inet } else { AddressFamily::Inet6 };
+            message.header.family = family(one);
             match self.socket.dump(&Message::GetNeighbour(message)) {
                 Ok(replies) => found.extend(replies.iter().filter_map(read).map(|one| (one.index, one.address))),
                 Err(error) if error.is_unsupported() || error.is_absent() => {}

@@ -1,10 +1,10 @@
 //! What a namespace's network devices are set to as a whole, as a message: a walk through `/proc/sys` takes ten times as
 //! long, the more so the more namespaces a machine has (see the sysctls).
 
-use nix::libc;
 use rtnetlink::packet_core::NetlinkSerializable;
 
 use super::endpoint::Endpoint;
+use super::route::family;
 use super::socket::{Answer, KernelError, Request};
 use super::view::attribute;
 use crate::model::Family;
@@ -41,8 +41,7 @@ impl Endpoint {
     /// Whether the namespace forwards IPv4 and IPv6: `net.ipv4.ip_forward`, `net.ipv6.conf.all.forwarding`. `None` for
     /// a family that the kernel does not have.
     pub fn forwards(&self) -> Result<[Option<bool>; 2], KernelError> {
-        let families = Family::BOTH.map(|family| if family == Family::V4 { libc::AF_INET } else { libc::AF_INET6 });
-        let questions = families.map(|family| Request::plain(Question(u8::try_from(family).unwrap_or_default())));
+        let questions = Family::BOTH.map(|one| Request::plain(Question(family(one).into())));
         let mut answers = self.socket.batch(questions.into())?.into_iter();
         let mut next = || forwards(answers.next());
         Ok([next()?, next()?])

@@ -153,7 +153,7 @@ fn dump_request(wanted: Family, table: u32, index: Option<u32>) -> RouteMessage 
     message
 }
 
-fn family(family: Family) -> AddressFamily {
+pub(super) fn family(family: Family) -> AddressFamily {
     match family {
         Family::V4 => AddressFamily::Inet,
         Family::V6 => AddressFamily::Inet6,

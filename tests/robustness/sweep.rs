@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use std::{env, thread};
 
 use crate::scene::{Mode, Scene};
-use crate::trace::{Effect, Fault, start};
+use crate::trace::{Effect, Fault, spellings, start};
 
 /// How many points are tried at once: most of the time is spent waiting.
 const WORKERS: usize = 3;
@@ -31,7 +31,9 @@ pub(crate) fn faults(scene: &Scene, verb: &str, effects: &[(&'static str, Effect
     outcome.success();
     scene.blind_del().run().success();
     let counts = log.counts();
-    let points = effects.iter().flat_map(|&(syscall, effect)| {
+    let spelled =
+        effects.iter().flat_map(|&(syscall, effect)| spellings(syscall).map(move |syscall| (syscall, effect)));
+    let points = spelled.flat_map(|(syscall, effect)| {
         let count = counts.get(syscall).copied().unwrap_or_default();
         (1..=count).map(move |when| Fault { syscall, when, and_later, effect })
     });

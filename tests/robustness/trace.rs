@@ -38,6 +38,13 @@ pub(crate) struct Fault {
     pub(crate) effect: Effect,
 }
 
+/// The system call by its name, and where musl's library calls another one for the same, by that, too.
+pub(crate) fn spellings(syscall: &'static str) -> impl Iterator<Item = &'static str> {
+    let of_musl = [("openat", "open"), ("statx", "fstat"), ("clone3", "fork")];
+    let others = of_musl.into_iter().filter(move |(glibc, _)| *glibc == syscall).map(|(_, musl)| musl);
+    std::iter::once(syscall).chain(others)
+}
+
 impl Fault {
     pub(crate) fn to_option(self) -> String {
         let Self { syscall, when, and_later, effect } = self;

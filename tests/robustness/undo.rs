@@ -25,9 +25,7 @@ further_modes! {
 fn a_failing_file_operation_is_undone(mode: Mode) {
     let errors = [
         ("openat", Error("ENOSPC")),
-        ("open", Error("ENOSPC")),
         ("openat", Error("EMFILE")),
-        ("open", Error("EMFILE")),
         ("write", Error("ENOSPC")),
         ("pwrite64", Error("ENOSPC")),
         ("pread64", Error("EIO")),
@@ -38,7 +36,6 @@ fn a_failing_file_operation_is_undone(mode: Mode) {
         ("unlink", Error("EROFS")),
         ("flock", Error("ENOLCK")),
         ("statx", Error("EACCES")),
-        ("fstat", Error("EACCES")),
         ("read", Error("EIO")),
     ];
     let points = faults(&Scene::new(mode), "ADD", &errors, false);
@@ -83,7 +80,6 @@ fn a_failing_entry_is_undone(mode: Mode) {
 fn an_undo_that_fails_too_says_so(mode: Mode) {
     let errors = [
         ("openat", Error("EMFILE")),
-        ("open", Error("EMFILE")),
         ("write", Error("ENOSPC")),
         ("socket", Error("ENOBUFS")),
         ("rename", Error("EROFS")),
