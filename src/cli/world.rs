@@ -80,7 +80,7 @@ impl Drop for Scratch {
 pub(super) fn furnish_host(store: Store) -> Result<Engine> {
     let engine = Engine::open(store)?;
     for (_, sysctl) in crate::plan::FORWARDING {
-        let written = engine.host.sysctls.write(sysctl, "1");
+        let written = engine.sysctls.write(sysctl, "1");
         written.coded(Code::Kernel, || format!("turn on net/{sysctl} in the demonstration's own namespace"))?;
     }
     let lo = IfName::loopback();
@@ -128,10 +128,10 @@ fn view(endpoint: &Endpoint) -> Result<View, KernelError> {
 
 /// A container: a namespace and nothing else.
 pub(super) fn make_container() -> Result<(Container, String)> {
-    let netns = kernel::Netns::create().coded(Code::InvalidNetns, || "make a container's namespace")?;
-    let path = netns.path();
-    let endpoint = netns.connect().coded(Code::InvalidNetns, || "enter a container's namespace")?;
-    Ok((Container { netns, endpoint }, path))
+    let container = kernel::Netns::create().and_then(Container::of);
+    let container = container.coded(Code::InvalidNetns, || "make a container's namespace")?;
+    let path = container.netns.path();
+    Ok((container, path))
 }
 
 #[allow(clippy::needless_pass_by_value)] // for map_err

@@ -203,7 +203,7 @@ fn observe_what_goes_with_up(facts: &mut Facts, container: &Container) -> Result
     }
     for of in ["all", name.as_str()] {
         let key = format!("ipv6/conf/{of}/keep_addr_on_down");
-        facts.container.sysctls.extend(endpoint.sysctls.read(&key).ok().map(|value| (key, value)));
+        facts.container.sysctls.extend(container.read_sysctl(&key).ok().map(|value| (key, value)));
     }
     Ok(())
 }

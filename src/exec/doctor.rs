@@ -151,7 +151,7 @@ impl Engine {
                     .map(|key| format!("ipv6/conf/{link}/{key}")),
             );
         }
-        let read = |key: String| Some((self.host.sysctls.read(&key).ok()?, key));
+        let read = |key: String| Some((self.sysctls.read(&key).ok()?, key));
         facts.sysctls = keys.into_iter().filter_map(read).map(|(value, key)| (key, value)).collect();
         if !facts.sysctls.contains_key("ipv4/neigh/default/gc_thresh3") {
             let why = "the tables' limits are the machine's, and shown in its first network namespace only";

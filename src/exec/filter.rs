@@ -76,7 +76,7 @@ impl Engine {
             facts.users.insert(shared, users);
         }
         if !attachment.ports.is_empty() && matches!(attachment.network.mode, Mode::Bridged(_)) {
-            let read = |key: &str| Some((key.to_owned(), self.host.sysctls.read(key).ok()?));
+            let read = |key: &str| Some((key.to_owned(), self.sysctls.read(key).ok()?));
             facts.host.sysctls.extend(plan::BRIDGE_NETFILTER.into_iter().filter_map(read));
         }
         let chains: Vec<String> = wanted.chains.into_iter().map(|chain| chain.name).collect();
@@ -154,7 +154,7 @@ impl Engine {
 
     /// Whether the host's loopback addresses are good by a link.
     pub(super) fn observe_loopback(&self, facts: &mut Facts, link: &IfName) -> Result<()> {
-        if self.host.sysctls.read(&plan::localnet_key(link)).is_ok_and(|value| value == "1") {
+        if self.sysctls.read(&plan::localnet_key(link)).is_ok_and(|value| value == "1") {
             facts.loopback.insert((Family::V4, link.clone()));
         }
         let Some(index) = self.host.index(link) else { return Ok(()) };

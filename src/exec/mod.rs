@@ -43,6 +43,8 @@ use crate::store::Store;
 pub struct Engine {
     /// The namespace that this process is in.
     pub host: Endpoint,
+    /// Its sysctls.
+    pub sysctls: SysctlDir,
     /// The state directory.
     pub store: Store,
     /// The socket to nf_tables, opened when it is first needed.
@@ -54,33 +56,34 @@ pub struct Engine {
 pub struct Container {
     /// The namespace.
     pub netns: Netns,
-    /// Its socket and sysctls.
+    /// Its socket.
     pub endpoint: Endpoint,
+    /// Its sysctls, opened when they are first needed.
+    sysctls: OnceCell<SysctlDir>,
 }
 
 impl Engine {
     /// Opens the host's side.
     pub fn open(store: Store) -> Result<Self> {
         let host = Endpoint::own().coded(Code::Kernel, || "open a netlink socket")?;
-        Ok(Self { host, store, nft: OnceCell::new() })
+        Ok(Self { host, sysctls: SysctlDir::own(), store, nft: OnceCell::new() })
     }
 }
 
 impl Container {
     /// Reads a sysctl of the namespace by its path below `/proc/sys/net`.
     pub fn read_sysctl(&self, key: &str) -> io::Result<String> {
-        if SysctlDir::stays(key) {
-            return self.endpoint.sysctls.read(key);
-        }
-        self.netns.inside(|| SysctlDir::own().read(key))
+        self.netns.visit(|| self.sysctls.get_or_init(SysctlDir::apart).read(key))?
     }
 
     /// Writes one.
     pub fn write_sysctl(&self, key: &str, value: &str) -> io::Result<()> {
-        if SysctlDir::stays(key) {
-            return self.endpoint.sysctls.write(key, value);
-        }
-        self.netns.inside(|| SysctlDir::own().write(key, value))
+        self.netns.visit(|| self.sysctls.get_or_init(SysctlDir::apart).write(key, value))?
+    }
+
+    /// Enters a namespace.
+    pub fn of(netns: Netns) -> io::Result<Self> {
+        Ok(Self { endpoint: netns.connect()?, netns, sysctls: OnceCell::new() })
     }
 
     /// Opens the container's namespace at `path`, which must not be our own unless `allow_own`.
@@ -89,9 +92,10 @@ impl Container {
         let netns = Netns::open(path).map_err(|error| match error {
             NetnsError::Gone(why) | NetnsError::Unusable(why) => Error::new(Code::InvalidNetns, why).context(doing()),
         })?;
-        let endpoint = if allow_own { netns.connect().map(Some) } else { netns.connect_elsewhere() };
-        let endpoint = endpoint.coded(Code::InvalidNetns, doing).map_err(Error::with_permission_hint)?;
-        Ok(Self { netns, endpoint: endpoint.ok_or_else(|| same_netns(path))? })
+        if netns.is_current() && !allow_own {
+            return Err(same_netns(path));
+        }
+        Self::of(netns).coded(Code::InvalidNetns, doing).map_err(Error::with_permission_hint)
     }
 }
 

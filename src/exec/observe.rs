@@ -101,7 +101,7 @@ impl Engine {
         for address in plan::proxied(attachment) {
             let Ok(link) = plan::link_of_proxy(proxy, address, facts) else { continue }; // the plan says why
             for (key, _) in plan::sysctls_of_proxy(&link, address) {
-                facts.host.sysctls.extend(self.host.sysctls.read(&key).ok().map(|value| (key, value)));
+                facts.host.sysctls.extend(self.sysctls.read(&key).ok().map(|value| (key, value)));
             }
             if proxy.probe && !facts.proxies.contains(&(link.clone(), address)) {
                 asked.extend(self.host.index(&link).map(|index| (link, index, address)));
@@ -177,7 +177,7 @@ impl Engine {
     }
 
     fn observe_forwarding(&self, facts: &mut Facts, attachment: &Attachment) -> Result<(), KernelError> {
-        let read = |key: &str| self.host.sysctls.read(key).ok();
+        let read = |key: &str| self.sysctls.read(key).ok();
         let forwards = self.host.forwards()?;
         for ((_, key), forwards) in plan::FORWARDING.into_iter().zip(forwards) {
             facts.host.sysctls.extend(forwards.map(|forwards| (key.to_owned(), u8::from(forwards).to_string())));
@@ -302,7 +302,7 @@ impl Engine {
             }
             if let Step::Set(Setting::Sysctl(sysctl)) = step
                 && sysctl.side == Side::Host
-                && let Ok(value) = self.host.sysctls.read(&sysctl.key)
+                && let Ok(value) = self.sysctls.read(&sysctl.key)
             {
                 facts.host.sysctls.insert(sysctl.key.clone(), value);
             }
@@ -409,6 +409,7 @@ fn observe_container(facts: &mut Facts, container: &Container, attachment: &Atta
     let ifname = attachment.ifname();
     let views = endpoint.links(None)?;
     let is_alone = views.iter().all(|view| view.name == IfName::loopback());
+    facts.container_ipv6 = has_ipv6(container, attachment, &views);
     for view in views {
         let (name, index) = (view.name.clone(), view.index);
         if name == *ifname {
@@ -427,16 +428,22 @@ fn observe_container(facts: &mut Facts, container: &Container, attachment: &Atta
     for key in plan::asked_sysctls(attachment) {
         facts.container.sysctls.extend(container.read_sysctl(&key).ok().map(|value| (key, value)));
     }
-    // Where nobody needs it, a link with IPv6 turned off takes the same settings.
-    facts.container_ipv6 = if attachment.needs_ipv6() {
-        // What a new link will start from; a link that is there has its own.
-        let of_link = facts.container.links.contains_key(ifname).then_some(ifname.as_str());
-        let key = format!("ipv6/conf/{}/disable_ipv6", of_link.unwrap_or("default"));
-        endpoint.sysctls.read(&key).is_ok_and(|value| value == "0")
-    } else {
-        endpoint.sysctls.has_ipv6()
-    };
     Ok(())
+}
+
+/// Whether the container's link has IPv6, or will have it.
+fn has_ipv6(container: &Container, attachment: &Attachment, links: &[LinkView]) -> bool {
+    let of = |name: &IfName| links.iter().find(|view| view.name == *name).map(|view| view.ipv6);
+    match (of(attachment.ifname()), of(&IfName::loopback()).flatten()) {
+        (Some(own), _) if attachment.needs_ipv6() => own == Some(true),
+        // A new link starts from `default`, which no message tells of. Who turns IPv6 off does it for `all`, and then the
+        // loopback link shows it; where only `default` says so, the first address is refused (see `explain`).
+        (None, Some(false)) if attachment.needs_ipv6() => {
+            container.read_sysctl("ipv6/conf/default/disable_ipv6").is_ok_and(|value| value == "0")
+        }
+        // Where nobody needs it, a link with IPv6 turned off takes the same settings.
+        (_, loopback) => loopback.is_some(),
+    }
 }
 
 /// The MTU of the link that a host's default route uses.

@@ -67,13 +67,13 @@ impl Engine {
     fn sysctls(&self, assumed: &mut Vec<String>) -> BTreeMap<String, String> {
         let mut found = BTreeMap::new();
         for ((_, key), family) in plan::FORWARDING.into_iter().zip(["IPv4", "IPv6"]) {
-            if let Ok(value) = self.host.sysctls.read(key) {
+            if let Ok(value) = self.sysctls.read(key) {
                 let does = if value == "1" { "forwards" } else { "does not forward" };
                 assumed.push(format!("the host {does} {family}, as it does here"));
                 found.insert(key.to_owned(), value);
             }
         }
-        let read = |key: &str| Some((key.to_owned(), self.host.sysctls.read(key).ok()?));
+        let read = |key: &str| Some((key.to_owned(), self.sysctls.read(key).ok()?));
         found.extend(read(plan::DEFAULT_ACCEPT_RA));
         let bridges: Vec<(String, String)> = plan::BRIDGE_NETFILTER.into_iter().filter_map(read).collect();
         if bridges.iter().any(|(_, value)| value == "1") {

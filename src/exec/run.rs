@@ -125,9 +125,15 @@ impl<'a> Run<'a> {
 
     fn run_batch(&mut self, side: Side, steps: &[Step]) -> Result<()> {
         let endpoint = self.endpoint(side)?;
-        let mut requests = Vec::new();
+        let mut requests: Vec<Request> = Vec::new();
+        // Of each step, whether the message of the one before it does it, too.
+        let mut joined = Vec::new();
         for step in steps {
-            requests.push(self.request(endpoint, step).map_err(|error| refused(&error, step))?);
+            let request = self.request(endpoint, step).map_err(|error| refused(&error, step))?;
+            joined.push(requests.last_mut().is_some_and(|before| before.join(&request)));
+            if joined.last() == Some(&false) {
+                requests.push(request);
+            }
             requests.extend(created_link(step).map(kernel::get_link));
         }
         let answers = endpoint.socket.batch(requests).map_err(|error| {
@@ -137,14 +143,17 @@ impl<'a> Run<'a> {
         })?;
         let mut answers = answers.into_iter();
         let mut first_error = None;
-        for step in steps {
+        let mut outcome = Ok(());
+        for (step, is_joined) in steps.iter().zip(joined) {
             // The link may be there, and only the question for its index have been refused.
             let is_made = created_link(step).is_some() && answers.as_slice().first().is_some_and(Result::is_ok);
-            let outcome = self.take_answers(step, &mut answers);
+            if !is_joined {
+                outcome = self.take_answers(step, &mut answers);
+            }
             if is_made || outcome.is_ok() {
                 self.done.push(step.clone());
             }
-            match outcome {
+            match outcome.clone() {
                 Ok(()) => {}
                 Err(error) if is_removal(step) && error.is_absent() => {}
                 // Another attachment of the network has made it, or somebody whose it stays: a DEL goes by our protocol.
@@ -281,7 +290,7 @@ impl<'a> Run<'a> {
                 self.remove(step, &holder.name, |link| link.is_ours(Holder::ALIAS))?;
             }
             Step::Del(Object::Loopback(_, link)) => {
-                let written = self.engine.host.sysctls.write(&plan::localnet_key(link), "0");
+                let written = self.engine.sysctls.write(&plan::localnet_key(link), "0");
                 match written {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {} // the link is gone
                     written => written.coded(Code::Kernel, || step.to_string()).map_err(Error::with_permission_hint)?,
@@ -290,7 +299,7 @@ impl<'a> Run<'a> {
             Step::Set(Setting::Sysctl(sysctl)) => {
                 let written = match (sysctl.side, self.container) {
                     (Side::Container, Some(container)) => container.write_sysctl(&sysctl.key, &sysctl.value),
-                    _ => self.endpoint(sysctl.side)?.sysctls.write(&sysctl.key, &sysctl.value),
+                    _ => self.engine.sysctls.write(&sysctl.key, &sysctl.value),
                 };
                 match written {
                     Err(error) if sysctl.precaution && error.kind() == io::ErrorKind::ReadOnlyFilesystem => {}
@@ -396,6 +405,11 @@ fn explain(step: &Step, error: &KernelError) -> Error {
         }
         Step::Add(Object::VlanLink(_)) if error.is_unsupported() => {
             refusal.context("this kernel has no links in VLANs").hint("modprobe 8021q (CONFIG_VLAN_8021Q)")
+        }
+        Step::Add(Object::Address(Side::Container, address))
+            if error.is_forbidden() && address.net.addr().is_ipv6() =>
+        {
+            plan::without_ipv6("the container's namespace")
         }
         Step::Set(Setting::Name { link, name }) if error.is_busy() => {
             refusal.context(format!("{link} cannot become {name} while it is up")).hint(ONLY_DOWN)

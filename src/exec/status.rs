@@ -104,7 +104,7 @@ impl Engine {
         }
         let families = network.ipam.as_ref().map(Ipam::families).unwrap_or_default();
         for (_, key) in plan::FORWARDING.into_iter().filter(|(family, _)| families.contains(family)) {
-            let value = self.host.sysctls.read(key).unwrap_or_default();
+            let value = self.sysctls.read(key).unwrap_or_default();
             if value != "1" {
                 let why = format!("forwarding is \"require\", and net/{key} is {value:?}");
                 return Err(

@@ -1,11 +1,10 @@
-//! One side of a pair: its socket, its links' indices, its sysctls.
+//! One side of a pair: its socket, its links' indices.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
 
 use super::socket::Socket;
-use super::sysctl::SysctlDir;
 use crate::model::IfName;
 
 /// A namespace as seen through a socket in it.
@@ -13,8 +12,6 @@ use crate::model::IfName;
 pub struct Endpoint {
     /// The socket.
     pub socket: Socket,
-    /// The sysctls.
-    pub sysctls: SysctlDir,
     /// Steps name links, messages need indices: those that were seen or made, by name.
     indices: RefCell<BTreeMap<IfName, u32>>,
 }
@@ -22,18 +19,13 @@ pub struct Endpoint {
 impl Endpoint {
     /// An endpoint with an open socket.
     #[must_use]
-    pub fn new(socket: Socket, sysctls: SysctlDir) -> Self {
-        Self { socket, sysctls, indices: RefCell::default() }
+    pub fn new(socket: Socket) -> Self {
+        Self { socket, indices: RefCell::default() }
     }
 
-    /// The namespace that this process is in.
+    /// The namespace that this thread is in.
     pub fn own() -> io::Result<Self> {
-        Ok(Self::new(Socket::open()?, SysctlDir::own()))
-    }
-
-    /// The same for a namespace that this thread only visits.
-    pub(super) fn inside() -> io::Result<Self> {
-        Ok(Self::new(Socket::open()?, SysctlDir::of_current_namespace()))
+        Ok(Self::new(Socket::open()?))
     }
 
     /// Remembers a link's index.

@@ -5,7 +5,7 @@ use std::os::fd::AsRawFd;
 use rtnetlink::packet_route::RouteNetlinkMessage as Message;
 use rtnetlink::packet_route::link::{
     AfSpecInet, AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InetDevConf, InfoData, InfoKind, InfoVeth, LinkAttribute,
-    LinkExtentMask, LinkFlags, LinkHeader,
+    LinkExtentMask, LinkFlags, LinkHeader, LinkMessage,
 };
 use rtnetlink::{LinkBridge, LinkBridgePort, LinkDummy, LinkMessageBuilder, LinkUnspec, LinkVeth};
 
@@ -75,6 +75,24 @@ pub(crate) fn create_holder(endpoint: &Endpoint, holder: &Holder) -> Answer {
 /// Marks a link as ours. By its index: had somebody else just taken the name, this would mark theirs.
 pub(crate) fn set_alias(index: u32, alias: &str) -> Request {
     Request::plain(Message::SetLink(LinkUnspec::new_with_index(index).alias(alias).build()))
+}
+
+/// Has `message` set what `other` sets, if that is for the same link, and is nothing that the kernel would do sooner in one
+/// message than in two: `do_setlink()` gives the alias first, and what belongs to IP last. Each message costs a walk along
+/// all IPv6 routes of the namespace while the link is not ready: `netdev_state_change()` ends in `rt6_sync_down_dev()`.
+pub(super) fn join(message: &mut LinkMessage, other: &LinkMessage) -> bool {
+    let settles_ip = |attribute: &LinkAttribute| matches!(attribute, LinkAttribute::AfSpecUnspec(_));
+    let may_be_first =
+        |attribute: &LinkAttribute| settles_ip(attribute) || matches!(attribute, LinkAttribute::IfAlias(_));
+    if message.header != other.header || !message.attributes.iter().all(may_be_first) {
+        return false;
+    }
+    let [LinkAttribute::AfSpecUnspec(more)] = other.attributes.as_slice() else { return false };
+    match message.attributes.iter_mut().find(|attribute| settles_ip(attribute)) {
+        Some(LinkAttribute::AfSpecUnspec(families)) => families.extend(more.iter().cloned()),
+        _ => message.attributes.extend(other.attributes.iter().cloned()),
+    }
+    true
 }
 
 /// Gives a link another name.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
+use std::sync::OnceLock;
 use std::thread;
 
 use nix::sched::{CloneFlags, unshare};
@@ -15,6 +16,15 @@ use super::endpoint::Endpoint;
 #[derive(Debug)]
 pub struct Netns {
     inner: netns_rs::NetNs,
+    home: OnceLock<Home>,
+}
+
+/// The namespace that this process is in. Looked for once: it is a walk through `/proc`, 20 µs in a new process.
+#[derive(Debug)]
+struct Home {
+    netns: netns_rs::NetNs,
+    /// Whether it is the very one that is to be visited.
+    is_same: bool,
 }
 
 /// Why a path leads to no network namespace.
@@ -49,16 +59,16 @@ impl Netns {
         })?;
         // setns() would tell only by failing, and a name space of another kind looks the same to it.
         match fstatfs(inner.file()) {
-            Ok(stat) if stat.filesystem_type() == NSFS_MAGIC => Ok(Self { inner }),
+            Ok(stat) if stat.filesystem_type() == NSFS_MAGIC => Ok(Self { inner, home: OnceLock::new() }),
             Ok(_) => Err(NetnsError::Gone(format!("{path}: a file, but not a network namespace"))),
             Err(errno) => Err(NetnsError::Unusable(format!("{path}: {errno}"))),
         }
     }
 
-    /// Whether it is the namespace that this thread is in.
+    /// Whether it is the namespace that this process is in.
     #[must_use]
     pub fn is_current(&self) -> bool {
-        netns_rs::get_from_current_thread().is_ok_and(|here| here == self.inner)
+        self.home().is_ok_and(|home| home.is_same)
     }
 
     /// A path that leads to the namespace as long as the value lives.
@@ -104,32 +114,36 @@ impl Netns {
         })
     }
 
-    /// A netlink socket and the sysctls inside the namespace. A socket belongs to the namespace
-    /// in which it was opened, and so does the directory `/proc/sys/net/ipv6/conf` (but not
-    /// `/proc/sys/net` itself, which resolves through whoever looks).
+    /// A netlink socket inside the namespace: it belongs to the namespace in which it was opened.
+    pub fn connect(&self) -> io::Result<Endpoint> {
+        self.visit(Endpoint::own)?
+    }
+
+    /// Does `work` inside the namespace.
     ///
     /// This thread goes there and comes back, two system calls in all, where a thread of its own would cost a stack, an
     /// allocator's arena and a wake-up. Should there be no way back, it is as bad as a defect: main.rs tells the
     /// caller, and the process ends; all that it did from then on would happen in somebody else's namespace.
-    pub fn connect(&self) -> io::Result<Endpoint> {
-        let here = netns_rs::get_from_current_thread().map_err(os_error)?;
-        if here == self.inner { Endpoint::inside() } else { self.connect_from(&here) }
-    }
-
-    /// The same, but for the namespace that this thread is in already: `None`.
-    pub fn connect_elsewhere(&self) -> io::Result<Option<Endpoint>> {
-        let here = netns_rs::get_from_current_thread().map_err(os_error)?;
-        if here == self.inner { Ok(None) } else { self.connect_from(&here).map(Some) }
-    }
-
-    // Not NetNs::run(), which would look up once more where we are: a walk through /proc, 20 µs in a new process.
-    fn connect_from(&self, here: &netns_rs::NetNs) -> io::Result<Endpoint> {
+    pub fn visit<T>(&self, work: impl FnOnce() -> T) -> io::Result<T> {
+        let home = self.home()?;
+        if home.is_same {
+            return Ok(work());
+        }
         self.enter()?;
-        let endpoint = Endpoint::inside();
-        if let Err(error) = here.enter() {
+        let done = work();
+        if let Err(error) = home.netns.enter() {
             panic!("there is no way back from the container's network namespace: {error}");
         }
-        endpoint
+        Ok(done)
+    }
+
+    fn home(&self) -> io::Result<&Home> {
+        if self.home.get().is_none() {
+            let netns = netns_rs::get_from_current_thread().map_err(os_error)?;
+            let is_same = netns == self.inner;
+            let _ = self.home.set(Home { netns, is_same }); // somebody else's would say the same
+        }
+        self.home.get().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 }
 

@@ -18,6 +18,7 @@ use rtnetlink::packet_core::{
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::sys::protocols::NETLINK_ROUTE;
 
+use super::link::join as join_links;
 use super::transport::{Content, Transport};
 
 /// So many messages go as one datagram: the answers wait in the socket's buffer (`net.core.rmem_default`, 208 KiB)
@@ -78,6 +79,12 @@ impl KernelError {
         Errno::from_raw(self.errno) == Errno::EBUSY
     }
 
+    /// Something is set to forbid it; `EPERM` would be for want of a privilege.
+    #[must_use]
+    pub fn is_forbidden(&self) -> bool {
+        Errno::from_raw(self.errno) == Errno::EACCES
+    }
+
     /// The kernel lacks the feature.
     #[must_use]
     pub fn is_unsupported(&self) -> bool {
@@ -106,6 +113,17 @@ impl From<io::Error> for KernelError {
 pub struct Request<M = RouteNetlinkMessage> {
     message: M,
     flags: u16,
+}
+
+impl Request {
+    /// Has this message do what `other` does, too, if one message can.
+    #[must_use]
+    pub fn join(&mut self, other: &Self) -> bool {
+        match (&mut self.message, &other.message) {
+            (RouteNetlinkMessage::SetLink(message), RouteNetlinkMessage::SetLink(other)) => join_links(message, other),
+            _ => false,
+        }
+    }
 }
 
 impl<M> Request<M> {

@@ -49,6 +49,7 @@ mod ifla {
     pub(super) const BRPORT_MODE: u16 = 4;
     pub(super) const BRPORT_ISOLATED: u16 = 33;
     /// Within what `AF_SPEC` has about IPv6.
+    pub(super) const INET6_CONF: u16 = 2;
     pub(super) const INET6_ADDR_GEN_MODE: u16 = 8;
 }
 
@@ -61,6 +62,9 @@ const OPER_UP: u8 = 6;
 
 /// `BR_STATE_DISABLED` (`include/uapi/linux/if_bridge.h`).
 const PORT_DISABLED: u8 = 0;
+
+/// `DEVCONF_DISABLE_IPV6`, the place of `disable_ipv6` among the numbers of `INET6_CONF` (`include/uapi/linux/ipv6.h`).
+const DISABLE_IPV6: usize = 26;
 
 /// `IN6_ADDR_GEN_MODE_NONE`.
 const ADDRESSES_NONE: u8 = 1;
@@ -79,6 +83,8 @@ pub struct LinkView {
     /// Whether it is operational (`IFF_LOWER_UP`, `IF_OPER_UP`), its transmit queue active, and if it is a
     /// port, the port enabled.
     pub carrier: bool,
+    /// Whether it has IPv6, by its `disable_ipv6`. `None`: the kernel has none.
+    pub ipv6: Option<bool>,
     /// What a plan needs to know; the master is left open.
     pub link: Link,
 }
@@ -103,6 +109,7 @@ impl LinkView {
             peer: None,
             master: None,
             carrier: is_set(IFF_LOWER_UP),
+            ipv6: None,
             link: Link::new(LinkKind::Other(String::new()), 0),
         };
         view.link.up = is_set(IFF_UP);
@@ -136,10 +143,12 @@ impl LinkView {
                     spans_tree |= has_stp(value);
                 }
                 ifla::AF_SPEC => {
-                    let ipv6 = attribute(value, AF_INET6).and_then(|ipv6| attribute(ipv6, ifla::INET6_ADDR_GEN_MODE));
-                    if let Some([mode, ..]) = ipv6 {
+                    let ipv6 = attribute(value, AF_INET6).unwrap_or_default();
+                    if let Some([mode, ..]) = attribute(ipv6, ifla::INET6_ADDR_GEN_MODE) {
                         link.address_generation = *mode != ADDRESSES_NONE;
                     }
+                    let disabled = attribute(ipv6, ifla::INET6_CONF).and_then(|conf| conf.get(4 * DISABLE_IPV6..));
+                    self.ipv6 = disabled.and_then(number).map(|disabled| disabled == 0);
                 }
                 _ => {}
             }

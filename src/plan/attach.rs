@@ -121,8 +121,14 @@ fn refuse_missing_ipv6(attachment: &Attachment, facts: &Facts) -> Result<()> {
             .context("the host's kernel has no IPv6")
             .hint("leave IPv6 out of the network, or choose another gateway scheme"));
     }
-    // An administrator may have switched it off on purpose: it is not for us to switch it on again.
-    Err(Error::new(Code::InvalidConfig, "net.ipv6.conf.default.disable_ipv6 is 1 there, or the kernel has no IPv6")
-        .context(format!("IPv6 is disabled in the container's namespace {}", attachment.netns))
-        .hint("enable it for the container, or leave IPv6 (and gateway \"inet6\") out of the network"))
+    Err(without_ipv6(&format!("the container's namespace {}", attachment.netns)))
+}
+
+/// The refusal of IPv6 addresses. An administrator may have switched it off on purpose: it is not for us to switch it on
+/// again.
+#[must_use]
+pub fn without_ipv6(namespace: &str) -> Error {
+    Error::new(Code::InvalidConfig, "net.ipv6.conf.default.disable_ipv6 is 1 there, or the kernel has no IPv6")
+        .context(format!("IPv6 is disabled in {namespace}"))
+        .hint("enable it for the container, or leave IPv6 (and gateway \"inet6\") out of the network")
 }

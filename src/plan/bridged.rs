@@ -20,7 +20,9 @@ pub(super) fn plan(builder: &mut Builder<'_>, attachment: &Attachment, bridge: &
     if bridge.gateway.unwrap_or(ours) {
         hold_gateways(builder, attachment, bridge)?;
     }
-    filter::open_loopback(builder, attachment);
+    for family in Family::BOTH {
+        filter::open_loopback(builder, attachment, family);
+    }
     builder.add(Object::Veth(Veth {
         host: host.clone(),
         host_mac: attachment.host_mac,

@@ -34,21 +34,23 @@ pub(super) fn plan(builder: &mut Builder<'_>, attachment: &Attachment) -> Result
 }
 
 /// The addresses are ours to choose, so the kernel shall not add its own: an automatic link-local address
-/// is tentative for a second or two, and a stray router advertisement would add a default route. A plain
-/// port without `ipam` is left alone: there, SLAAC may be just what is wanted.
+/// is tentative for a second or two, and on a bridge a stray router advertisement would add a default route. (At the
+/// other end of a routed link is the host alone; to forbid it what it does not do would be a walk through `/proc`.) A
+/// plain port without `ipam` is left alone: there, SLAAC may be just what is wanted.
 fn quiet_autoconfiguration(builder: &mut Builder<'_>, attachment: &Attachment) {
     let link = attachment.ifname();
     let has_ipv6 = builder.facts.container_ipv6;
-    let on_bridge = matches!(attachment.network.mode, Mode::Bridged(_)) && !attachment.addresses.is_empty();
+    let bridged = matches!(attachment.network.mode, Mode::Bridged(_));
+    let announces = bridged && !attachment.addresses.is_empty();
     if has_ipv6 {
-        let precautions = [("ndisc_notify", "1", on_bridge), ("accept_ra", "0", true)];
+        let precautions = [("ndisc_notify", "1", announces), ("accept_ra", "0", bridged)];
         for (name, value, _) in precautions.into_iter().filter(|(_, _, wanted)| *wanted) {
             let sysctl = Sysctl::ipv6(Side::Container, link, name, value).precaution(true);
             builder.set(Setting::Sysctl(sysctl));
         }
         builder.set(Setting::AddressGeneration { side: Side::Container, link: link.clone(), on: false });
     }
-    if on_bridge {
+    if announces {
         builder.set(Setting::StrictArp { side: Side::Container, link: link.clone() });
     }
 }

@@ -178,14 +178,12 @@ pub(super) fn needs_hairpin(attachment: &Attachment, facts: &Facts) -> bool {
     !attachment.ports.is_empty() && BRIDGE_NETFILTER.iter().any(is_on)
 }
 
-/// The steps when the link is up: a route needs that. There is none if the host is not in the containers' VLAN.
-pub(super) fn open_loopback(builder: &mut Builder<'_>, attachment: &Attachment) {
+/// Has the host route a family's loopback addresses by the link; IPv6's when it is up, for they are a route. There is no
+/// link if the host is not in the containers' VLAN.
+pub(super) fn open_loopback(builder: &mut Builder<'_>, attachment: &Attachment, family: Family) {
     let link = attachment.port_link();
-    if builder.facts.host_link(&link).is_none() {
-        return;
-    }
-    for family in loopback_families(attachment) {
-        builder.add(Object::Loopback(family, link.clone()));
+    if builder.facts.host_link(&link).is_some() && loopback_families(attachment).contains(&family) {
+        builder.add(Object::Loopback(family, link));
     }
 }
 

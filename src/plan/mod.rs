@@ -41,7 +41,7 @@ mod step;
 mod undo;
 mod vlan;
 
-pub use attach::attach;
+pub use attach::{attach, without_ipv6};
 pub use change::{Change, change, change_back};
 pub use check::{Difference, drift};
 pub use conflict::{routed_prefixes, wanted_prefixes};

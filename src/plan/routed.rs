@@ -60,12 +60,13 @@ pub(super) fn plan(builder: &mut Builder<'_>, attachment: &Attachment, gateway: 
         // An automatic link-local address would be tentative, and what must be sent from it waits 2 s.
         builder.set(Setting::AddressGeneration { side: Side::Host, link: host.clone(), on: false });
     }
+    filter::open_loopback(builder, attachment, Family::V4);
     filter::limit(builder, attachment)?;
     for (net, host_scope) in host_addresses(attachment, gateway) {
         builder.add(Object::Address(Side::Host, LinkAddress { link: host.clone(), net, host_scope }));
     }
     builder.set(Setting::State { side: Side::Host, link: host.clone(), up: true });
-    filter::open_loopback(builder, attachment);
+    filter::open_loopback(builder, attachment, Family::V6);
     for route in host_routes(attachment, gateway) {
         builder.add(Object::Route(Side::Host, route));
     }
