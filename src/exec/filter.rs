@@ -183,7 +183,8 @@ impl Engine {
     /// Whether one of these links is guarded for the attachment, even if it is gone.
     pub(super) fn has_guarded_link(&self, key: &AttachmentKey, links: &[IfName]) -> Result<bool> {
         let of_link = |link: &IfName| {
-            [Set::GuardedLinks, Set::PortGuards].map(|set| Element::of(set, [Field::Link(link.clone())]))
+            let guarded = [Set::GuardedLinks, Set::GuardedPorts, Set::MacGuardedPorts];
+            guarded.map(|set| Element::of(set, [Field::Link(link.clone())]))
         };
         let wanted: Vec<Element> = links.iter().flat_map(of_link).collect();
         if self.nft().is_err() {

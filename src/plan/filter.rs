@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::builder::Builder;
 use super::facts::{Facts, PortHolder, Sibling};
 use super::made::{BridgeLink, Ifb};
-use super::ruleset::{self, Element, Field, GuardedLink, MASQUERADE_ALL, NetworkChain, NetworkRules, Part, Set};
+use super::ruleset::{self, Element, Field, GuardedLink, NetworkChain, NetworkRules, Part, Set};
 use super::step::{Held, Object, Setting, Shared, Side, Stale, Step};
 use crate::error::{Code, Error, Result};
 use crate::model::{Attachment, AttachmentKey, Family, Ipam, Mode, PortMap, Protocol};
@@ -47,8 +47,7 @@ pub fn wanted(attachment: &Attachment, facts: &Facts) -> Result<Wanted> {
     if network.masquerade.is_some() || has_ports {
         wanted.parts.push(Part::Nat);
         let chain = masquerade_chain(attachment, facts);
-        let name = network.masquerade.as_ref().map(|_| chain.as_ref().map_or(MASQUERADE_ALL, |chain| &chain.name));
-        wanted.elements.extend(ruleset::nat_elements(attachment, name));
+        wanted.elements.extend(ruleset::nat_elements(attachment, chain.as_ref()));
         wanted.chains.extend(chain);
     }
     if !loopback_families(attachment).is_empty() {

@@ -118,7 +118,9 @@ impl Record {
                 (Set::GuardedLinks, Some(Field::Link(link))) => {
                     Some(GuardedLink { link: link.clone(), is_port: false })
                 }
-                (Set::PortGuards, Some(Field::Link(link))) => Some(GuardedLink { link: link.clone(), is_port: true }),
+                (Set::GuardedPorts | Set::MacGuardedPorts, Some(Field::Link(link))) => {
+                    Some(GuardedLink { link: link.clone(), is_port: true })
+                }
                 _ => None,
             },
             _ => None,

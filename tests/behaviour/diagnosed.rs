@@ -336,7 +336,7 @@ fn what_the_dead_have_left() {
                 // The chain by which the version is known, as if another one had made it.
                 let nft = tool("nft");
                 let nft = nft.display();
-                let first = "/chain/ {c = $2} /comment \"springline 1\"/ {print c; exit}";
+                let first = "/chain/ {c = $2} /comment \"springline 2\"/ {print c; exit}";
                 let line = format!(
                     "c=$({nft} list table inet springline | awk '{first}') && {nft} delete table inet springline && \
                      {nft} add table inet springline && \

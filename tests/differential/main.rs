@@ -223,7 +223,7 @@ fn a_missing_line_is_seen() {
         "tc qdisc replace dev veth",
         "tc filter",
         "add rule inet springline postrouting",
-        "add element inet springline masquerade4",
+        "add element inet springline masquerade_all4",
         "add element inet springline ports4",
         "add set inet springline",
         "ip netns exec \"$netns\" sysctl",

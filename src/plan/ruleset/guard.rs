@@ -9,14 +9,14 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::rule::{Chain, Constant, Hook, Rule, Selector, Term};
-use super::{Element, Field, Set, Value};
+use super::{Element, Field, Set};
 use crate::model::{Attachment, IfName, Mode};
 use crate::plan::container;
 
 use Selector::{
     ArpSender, ArpSenderMac, ArpTarget, EtherSource, EtherType, Icmp6Type, InLink, NeighbourTarget, Source4, Source6,
 };
-use Term::{Accept, Drop, Goto, In, Is, Jump, Map, NotIn, Return};
+use Term::{Accept, Drop, Goto, In, Is, Jump, NotIn, Return};
 
 /// The chain that checks MAC and addresses.
 const GUARD: &str = "guard";
@@ -107,9 +107,13 @@ pub(super) fn bridged() -> Vec<Chain> {
     let ipv6: Vec<Rule> = ipv6(Set::PortSources6, &Accept).into_iter().chain(drop()).collect();
     let arp = arp(Set::PortSources4, &Accept);
     let arp = [own_mac(ArpSenderMac)].into_iter().chain(arp).chain(drop()).collect();
+    let enter = vec![
+        vec![In(vec![InLink], Set::GuardedPorts), Goto(GUARD)],
+        vec![In(vec![InLink], Set::MacGuardedPorts), Goto(GUARD_MAC)],
+    ];
     let mac_only = vec![own_mac(EtherSource), vec![Is(Icmp6Type, ROUTER_ADVERTISEMENT), Drop]];
     vec![
-        Chain::base("guarding", hook, vec![vec![Map(vec![InLink], Set::PortGuards)]]),
+        Chain::base("guarding", hook, enter),
         Chain::inner(GUARD, guard),
         Chain::inner("guard_ipv4", ipv4),
         Chain::inner("guard_ipv6", ipv6),
@@ -175,9 +179,9 @@ pub(in crate::plan) fn elements(attachment: &Attachment) -> Vec<Element> {
     // The link itself last, for it is what the others are looked up by.
     if guarded.is_port {
         let unknown = attachment.network.ipam.is_none() && attachment.addresses.is_empty();
-        let chain = if unknown { GUARD_MAC } else { GUARD };
+        let guards = if unknown { Set::MacGuardedPorts } else { Set::GuardedPorts };
         let mac = Element::of(Set::PortMacs, [guarded.field(), Field::Mac(attachment.mac)]);
-        let guard = Element::leading(Set::PortGuards, [guarded.field()], Value::Goto(chain.into()));
+        let guard = Element::of(guards, [guarded.field()]);
         [mac].into_iter().chain(sources).chain([guard]).collect()
     } else {
         let links = [Set::GuardedLinks, Set::ArpLinks].map(|set| Element::of(set, [guarded.field()]));

@@ -28,7 +28,7 @@ pub use element::{Element, Field, Key, Value};
 pub use guard::GuardedLink;
 pub(super) use guard::elements as guard_elements;
 pub(super) use isolation::elements as isolation_elements;
-pub(super) use nat::{MASQUERADE_ALL, elements as nat_elements};
+pub(super) use nat::elements as nat_elements;
 pub use rule::{Chain, Constant, Hook, Rule, Selector, Term};
 pub(super) use script::{IF_WHOLE, is_recent};
 pub use set::{Kind, Leads, Set, Table};
@@ -43,7 +43,7 @@ pub const TABLE: &str = "springline";
 /// The version of the ruleset, kept as the comment of each part's first chain. A ruleset of another version is
 /// replaced, in one transaction and with its elements kept, by the first attachment that meets it. Sets
 /// must therefore never change their type under one name.
-pub const VERSION: &str = "springline 1";
+pub const VERSION: &str = "springline 2";
 
 /// A part of the ruleset, made as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

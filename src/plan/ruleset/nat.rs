@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::rule::{Chain, Constant, Hook, Rule, Selector, Term};
-use super::{Element, Field, Set, Value};
+use super::{Element, Field, NetworkChain, Set, Value};
 use crate::model::{Addressing, Attachment, Family, LINK_GROUP, Mode, PortMap};
 
 use Selector::{
@@ -17,7 +17,7 @@ use Selector::{
 use Term::{Dnat, In, Is, Jump, Map, Masquerade, Return};
 
 /// The chain that masquerades whatever comes to it.
-pub(in crate::plan) const MASQUERADE_ALL: &str = "masquerade_all";
+const MASQUERADE_ALL: &str = "masquerade_all";
 const PORTS: &str = "ports";
 /// The chain that lets traffic to mapped ports through the isolation of containers.
 pub(super) const PUBLISHED: &str = "published";
@@ -77,6 +77,8 @@ fn postrouting() -> Vec<Rule> {
         vec![Is(Destination6, Constant::net("ff00::/8")), Return],
     ];
     let leaves = [
+        vec![In(vec![Source4], Set::MasqueradeAll4), Masquerade],
+        vec![In(vec![Source6], Set::MasqueradeAll6), Masquerade],
         vec![Map(vec![Source4], Set::Masquerade4)],
         vec![Map(vec![Source6], Set::Masquerade6)],
         vec![Map(vec![InLink, Source4], Set::MasqueradeNetworks4)],
@@ -95,19 +97,25 @@ pub(super) fn except(nets: &[IpNet]) -> Vec<Rule> {
     nets.iter().map(leave).chain([vec![Masquerade]]).collect()
 }
 
-/// The elements of one attachment. `chain` is the one that masquerades its traffic.
-pub(in crate::plan) fn elements(attachment: &Attachment, chain: Option<&str>) -> Vec<Element> {
-    let masquerade = chain.map(|chain| masquerade(attachment, chain)).unwrap_or_default();
-    masquerade.into_iter().chain(port_maps(attachment)).collect()
+/// The elements of one attachment. `chain` is the network's own, if there is something that it leaves alone.
+pub(in crate::plan) fn elements(attachment: &Attachment, chain: Option<&NetworkChain>) -> Vec<Element> {
+    let masquerade = attachment.network.masquerade.as_ref().map(|_| masquerade(attachment, chain));
+    masquerade.into_iter().flatten().chain(port_maps(attachment)).collect()
 }
 
-fn masquerade(attachment: &Attachment, chain: &str) -> Vec<Element> {
-    let value = || Value::Goto(chain.to_owned());
+fn masquerade(attachment: &Attachment, chain: Option<&NetworkChain>) -> Vec<Element> {
+    let value = || Value::Goto(chain.map_or(MASQUERADE_ALL, |chain| &chain.name).to_owned());
     let routed = attachment.network.routes.iter().map(|route| route.dst);
     let (single, wide): (Vec<IpNet>, Vec<IpNet>) = routed.partition(|net| net.prefix_len() == net.max_prefix_len());
     let own = attachment.routable_addresses().into_iter().chain(single.iter().map(IpNet::addr)).map(|address| {
-        let set = if address.is_ipv4() { Set::Masquerade4 } else { Set::Masquerade6 };
-        Element::leading(set, [Field::Address(address)], value())
+        // Into a map of verdicts only if need be: for a new one, the kernel looks at all that are there, lest they lead in
+        // circles (nft_table_validate()).
+        match (chain.is_some(), address.is_ipv4()) {
+            (false, true) => Element::of(Set::MasqueradeAll4, [Field::Address(address)]),
+            (false, false) => Element::of(Set::MasqueradeAll6, [Field::Address(address)]),
+            (true, true) => Element::leading(Set::Masquerade4, [Field::Address(address)], value()),
+            (true, false) => Element::leading(Set::Masquerade6, [Field::Address(address)], value()),
+        }
     });
     let link = || Field::Link(attachment.host_link.clone());
     let networks = wide.iter().map(|net| {

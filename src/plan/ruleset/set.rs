@@ -133,15 +133,21 @@ sets! {
     ArpSources = "sources4", GuardArp, [Link, Ipv4], Nowhere, false;
     /// A network routed to the container, any address of which may be the sender.
     ArpNetworks = "source_networks4", GuardArp, [Link, Ipv4], Nowhere, true;
-    /// A port of a bridge, with the chain that says what it may send.
-    PortGuards = "guards", GuardBridge, [Link], ToChain, false;
+    /// A port of a bridge, which may send only from the MAC and the sources below.
+    GuardedPorts = "guarded_ports", GuardBridge, [Link], Nowhere, false;
+    /// A port of a bridge, of which the MAC alone is looked at.
+    MacGuardedPorts = "mac_guarded_ports", GuardBridge, [Link], Nowhere, false;
     /// The MAC of a port's container.
     PortMacs = "macs", GuardBridge, [Link, Mac], Nowhere, false;
     /// An address that may be the source of frames from the port.
     PortSources4 = "sources4", GuardBridge, [Link, Ipv4], Nowhere, false;
     /// The same for IPv6.
     PortSources6 = "sources6", GuardBridge, [Link, Ipv6], Nowhere, false;
-    /// A source that is masqueraded when it leaves the host, with the chain that does it.
+    /// A source that is masqueraded when it leaves the host, wherever to.
+    MasqueradeAll4 = "masquerade_all4", Nat, [Ipv4], Nowhere, false;
+    /// The same for IPv6.
+    MasqueradeAll6 = "masquerade_all6", Nat, [Ipv6], Nowhere, false;
+    /// A source that is masqueraded when it leaves the host, with the chain that knows what it does not leave for.
     Masquerade4 = "masquerade4", Nat, [Ipv4], ToChain, false;
     /// The same for IPv6.
     Masquerade6 = "masquerade6", Nat, [Ipv6], ToChain, false;
