@@ -58,7 +58,7 @@ pub struct Container {
     pub netns: Netns,
     /// Its socket.
     pub endpoint: Endpoint,
-    /// Its sysctls, opened when they are first needed.
+    /// Its sysctls, see `Container::sysctls`.
     sysctls: OnceCell<SysctlDir>,
 }
 
@@ -73,12 +73,27 @@ impl Engine {
 impl Container {
     /// Reads a sysctl of the namespace by its path below `/proc/sys/net`.
     pub fn read_sysctl(&self, key: &str) -> io::Result<String> {
-        self.netns.visit(|| self.sysctls.get_or_init(SysctlDir::apart).read(key))?
+        if SysctlDir::stays(key) {
+            return self.sysctls()?.read(key);
+        }
+        self.netns.inside(|| SysctlDir::apart().read(key))
     }
 
     /// Writes one.
     pub fn write_sysctl(&self, key: &str, value: &str) -> io::Result<()> {
-        self.netns.visit(|| self.sysctls.get_or_init(SysctlDir::apart).write(key, value))?
+        if SysctlDir::stays(key) {
+            return self.sysctls()?.write(key, value);
+        }
+        self.netns.inside(|| SysctlDir::apart().write(key, value))
+    }
+
+    /// Its sysctls, opened when they are first asked for. Whoever is going to write some asks before the first change: there
+    /// would be no undo if the way back from the namespace failed.
+    pub fn sysctls(&self) -> io::Result<&SysctlDir> {
+        if self.sysctls.get().is_none() {
+            let _ = self.sysctls.set(self.netns.visit(SysctlDir::apart)?); // it was not set
+        }
+        self.sysctls.get().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     /// Enters a namespace.

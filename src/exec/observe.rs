@@ -409,6 +409,9 @@ fn observe_container(facts: &mut Facts, container: &Container, attachment: &Atta
     let ifname = attachment.ifname();
     let views = endpoint.links(None)?;
     let is_alone = views.iter().all(|view| view.name == IfName::loopback());
+    if matches!(attachment.network.mode, Mode::Bridged(_)) || !attachment.network.sysctls.is_empty() {
+        let _ = container.sysctls(); // whoever writes them says what is the matter
+    }
     facts.container_ipv6 = has_ipv6(container, attachment, &views);
     for view in views {
         let (name, index) = (view.name.clone(), view.index);

@@ -19,7 +19,7 @@ const CONF: &str = "ipv6/conf/";
 /// Nearly all values are shorter.
 const SHORT: usize = 128;
 
-/// A way to the sysctls of the namespace in which the thread is that asks.
+/// A way to the sysctls of a namespace.
 #[derive(Debug)]
 pub struct SysctlDir {
     /// A proc file system that nobody else sees. `None`: that of the host.
@@ -29,18 +29,27 @@ pub struct SysctlDir {
 }
 
 impl SysctlDir {
-    /// For the namespace in which this process stays.
+    /// To those of the namespace in which this process stays.
     #[must_use]
     pub fn own() -> Self {
         Self { apart: None, conf: OnceCell::new() }
     }
 
-    /// For one that this thread visits, now and each time that a key is read or written.
+    /// To those of the one that this thread is in now. From elsewhere, only the keys that [`stays`](Self::stays) knows lead
+    /// there.
     #[must_use]
     pub fn apart() -> Self {
         // Refused to whoever has no CAP_SYS_ADMIN in the user namespace, and where something of /proc is hidden
         // (mount_too_revealing(), fs/namespace.c): what everybody sees will do.
-        Self { apart: mount_proc().ok(), conf: OnceCell::new() }
+        let dir = Self { apart: mount_proc().ok(), conf: OnceCell::new() };
+        dir.conf();
+        dir
+    }
+
+    /// Whether `key` is reached from elsewhere, too.
+    #[must_use]
+    pub fn stays(key: &str) -> bool {
+        key.starts_with(CONF)
     }
 
     /// Reads `key`, a path below `/proc/sys/net`; without the newline.
@@ -69,9 +78,12 @@ impl SysctlDir {
 
     fn open(&self, key: &str, access: OFlag) -> io::Result<File> {
         let Some(rest) = key.strip_prefix(CONF) else { return self.walk(key, access) };
-        let conf = self.conf.get_or_init(|| self.walk(CONF, OFlag::O_RDONLY).ok()).as_ref();
-        let conf = conf.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        let conf = self.conf().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
         Ok(File::from(openat(conf, rest, access | OFlag::O_CLOEXEC, Mode::empty())?))
+    }
+
+    fn conf(&self) -> Option<&File> {
+        self.conf.get_or_init(|| self.walk(CONF, OFlag::O_RDONLY).ok()).as_ref()
     }
 
     /// Opens a path below `/proc/sys/net`, which leads into the namespace of whoever walks it.
