@@ -7,7 +7,7 @@ use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
-    leave_out_unwinding();
+    link_for_release();
     let (Some(out), Some(target)) = (env::var_os("OUT_DIR").map(PathBuf::from), env::var_os("TARGET")) else {
         return Ok(());
     };
@@ -24,14 +24,17 @@ fn main() -> io::Result<()> {
     std::os::unix::fs::symlink(Path::new("..").join(&target).join(profile).join("springline"), link)
 }
 
-/// Where nothing unwinds, its tables (`.eh_frame`) are an eighth of the program. musl's target only, for which programs are
-/// released: glibc's own start-up objects refer to them.
-fn leave_out_unwinding() {
+/// What is released is linked by two scripts: nothing unwinds, and the tables for it (`.eh_frame`) are an eighth of the
+/// program; and what an ADD runs is put together, for a program that runs for two milliseconds pays for each page.
+/// musl's target only, for which programs are released: glibc's own start-up objects refer to their tables.
+fn link_for_release() {
     let has = |key: &str, value: &str| env::var(key).is_ok_and(|is| is == value);
     if has("CARGO_CFG_TARGET_ENV", "musl") && has("PROFILE", "release") {
-        let script =
-            Path::new(&env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join("packaging/no-unwinding.ld");
-        println!("cargo::rerun-if-changed={}", script.display());
-        println!("cargo::rustc-link-arg-bins=-Wl,--no-eh-frame-hdr,-T,{}", script.display());
+        println!("cargo::rustc-link-arg-bins=-Wl,--no-eh-frame-hdr");
+        let packaging = Path::new(&env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join("packaging");
+        for script in ["no-unwinding.ld", "hot-functions.ld"].map(|name| packaging.join(name)) {
+            println!("cargo::rerun-if-changed={}", script.display());
+            println!("cargo::rustc-link-arg-bins=-Wl,-T,{}", script.display());
+        }
     }
 }

@@ -67,11 +67,15 @@ def show(tables, markdown, heading):
 
 def save(path, document):
     """Writes JSON, whole or not at all."""
+    replace(path, json.dumps(document, indent=1) + "\n")
+
+
+def replace(path, text):
+    """Writes a file, whole or not at all."""
     path = os.path.abspath(path)
     try:
         with tempfile.NamedTemporaryFile("w", dir=os.path.dirname(path), prefix=".bench-", delete=False) as out:
-            json.dump(document, out, indent=1)
-            out.write("\n")
+            out.write(text)
         os.chmod(out.name, 0o644)
         os.replace(out.name, path)
     except OSError as error:
