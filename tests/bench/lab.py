@@ -144,15 +144,16 @@ class Job(namedtuple("Job", "arguments environment stdin")):
     """A program to be run: words, variables beside ENVIRONMENT, and what it reads."""
 
 
-def launch(host, jobs, workers=1, expected=0):
-    """Runs jobs in the namespace `host` by launch.c; returns their outcomes, and the microseconds it took in all."""
+def launch(host, jobs, workers=1, expected=0, under=()):
+    """Runs jobs in the namespace `host` by launch.c; returns their outcomes, and the microseconds it took in all. `under`:
+    words of a program that runs launch.c."""
     at = f"{WORK}/jobs"
     for number, job in enumerate(jobs):
         words = {"args": job.arguments, "env": [f"{k}={v}" for k, v in {**ENVIRONMENT, **job.environment}.items()]}
         for suffix, list_ in words.items():
             write(f"{at}/{number}.{suffix}", "".join(f"{word}\0" for word in list_))
         write(f"{at}/{number}.in", job.stdin)
-    lines = run(compile_c("launch"), path(host), at, str(len(jobs)), str(workers)).split("\n")
+    lines = run(*under, compile_c("launch"), path(host), at, str(len(jobs)), str(workers)).split("\n")
     outcomes = [None] * len(jobs)
     total = 0
     for line in filter(None, lines):
