@@ -50,7 +50,7 @@ pub fn wanted(attachment: &Attachment, facts: &Facts) -> Result<Wanted> {
         wanted.elements.extend(ruleset::nat_elements(attachment, chain.as_ref()));
         wanted.chains.extend(chain);
     }
-    if !loopback_families(attachment).is_empty() {
+    if Family::BOTH.into_iter().any(|family| needs_loopback(attachment, family)) {
         let link = attachment.port_link();
         let element = Element::of(Set::LoopbackLinks, [Field::Link(link.clone())]);
         match &network.mode {
@@ -85,15 +85,12 @@ fn sibling_elements(attachment: &Attachment, facts: &Facts) -> Vec<Element> {
     facts.siblings.iter().flat_map(both).collect()
 }
 
-/// The families whose loopback addresses must be good by the container's link: for ports on each of the host's
+/// Whether the family's loopback addresses must be good by the container's link: for ports on each of the host's
 /// addresses, and for those on 127.0.0.1 or `::1` only.
-fn loopback_families(attachment: &Attachment) -> Vec<Family> {
+fn needs_loopback(attachment: &Attachment, family: Family) -> bool {
     let has_loopback = |map: &PortMap| map.is_on_all_addresses() || map.host.is_some_and(|host| host.is_loopback());
-    let needs = |family: &Family| {
-        let maps = attachment.ports.iter().filter(|map| map.is_of(*family));
-        attachment.port_target(*family).is_some() && maps.into_iter().any(has_loopback)
-    };
-    Family::BOTH.into_iter().filter(needs).collect()
+    let mut maps = attachment.ports.iter().filter(|map| map.is_of(family));
+    attachment.port_target(family).is_some() && maps.any(has_loopback)
 }
 
 fn has_ports(attachment: &Attachment, family: Family) -> bool {
@@ -181,7 +178,7 @@ pub(super) fn needs_hairpin(attachment: &Attachment, facts: &Facts) -> bool {
 /// link if the host is not in the containers' VLAN.
 pub(super) fn open_loopback(builder: &mut Builder<'_>, attachment: &Attachment, family: Family) {
     let link = attachment.port_link();
-    if builder.facts.host_link(&link).is_some() && loopback_families(attachment).contains(&family) {
+    if builder.facts.host_link(&link).is_some() && needs_loopback(attachment, family) {
         builder.add(Object::Loopback(family, link));
     }
 }

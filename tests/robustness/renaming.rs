@@ -8,7 +8,7 @@ use crate::both_modes;
 use crate::common::tool;
 use crate::scene::{Mode, Scene};
 use crate::sweep::sweep;
-use crate::trace::{Effect, Effect::Error, Effect::Kill, Fault, spellings};
+use crate::trace::{Effect, Effect::Error, Effect::Kill, Fault, spelled};
 
 both_modes! {
     a_killed_rename_is_gone_on_with,
@@ -62,9 +62,7 @@ fn faults(mode: Mode, effects: &[(&'static str, Effect)]) -> Vec<Fault> {
     let most = |syscall: &str| {
         counts.iter().filter(|((name, _), _)| *name == syscall).map(|(_, count)| *count).max().unwrap_or_default()
     };
-    let spelled =
-        effects.iter().flat_map(|&(syscall, effect)| spellings(syscall).map(move |syscall| (syscall, effect)));
-    let points = spelled.flat_map(|(syscall, effect)| {
+    let points = spelled(effects).flat_map(|(syscall, effect)| {
         (1..=most(syscall)).map(move |when| Fault { syscall, when, and_later: false, effect })
     });
     points.collect()

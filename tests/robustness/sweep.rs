@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use std::{env, thread};
 
 use crate::scene::{Mode, Scene};
-use crate::trace::{Effect, Fault, spellings, start};
+use crate::trace::{Effect, Fault, spelled, start};
 
 /// How many points are tried at once: most of the time is spent waiting.
 const WORKERS: usize = 3;
@@ -31,9 +31,7 @@ pub(crate) fn faults(scene: &Scene, verb: &str, effects: &[(&'static str, Effect
     outcome.success();
     scene.blind_del().run().success();
     let counts = log.counts();
-    let spelled =
-        effects.iter().flat_map(|&(syscall, effect)| spellings(syscall).map(move |syscall| (syscall, effect)));
-    let points = spelled.flat_map(|(syscall, effect)| {
+    let points = spelled(effects).flat_map(|(syscall, effect)| {
         let count = counts.get(syscall).copied().unwrap_or_default();
         (1..=count).map(move |when| Fault { syscall, when, and_later, effect })
     });

@@ -38,11 +38,13 @@ pub(crate) struct Fault {
     pub(crate) effect: Effect,
 }
 
-/// The system call by its name, and where musl's library calls another one for the same, by that, too.
-pub(crate) fn spellings(syscall: &'static str) -> impl Iterator<Item = &'static str> {
+/// What is to befall a system call by its name, and where musl's library calls another one for the same, that one, too.
+pub(crate) fn spelled(effects: &[(&'static str, Effect)]) -> impl Iterator<Item = (&'static str, Effect)> {
     let of_musl = [("openat", "open"), ("statx", "fstat"), ("clone3", "fork")];
-    let others = of_musl.into_iter().filter(move |(glibc, _)| *glibc == syscall).map(|(_, musl)| musl);
-    std::iter::once(syscall).chain(others)
+    effects.iter().flat_map(move |&(syscall, effect)| {
+        let others = of_musl.into_iter().filter(move |(glibc, _)| *glibc == syscall).map(|(_, musl)| musl);
+        std::iter::once(syscall).chain(others).map(move |syscall| (syscall, effect))
+    })
 }
 
 impl Fault {
