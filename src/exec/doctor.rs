@@ -199,13 +199,10 @@ impl Engine {
 
     /// Parts of our ruleset that are there and say that another version has made them.
     fn observe_rulesets(&self, facts: &mut HostFacts) {
-        let chains =
-            Part::ALL.into_iter().filter_map(|part| part.chains().into_iter().next().map(|chain| (part, chain)));
-        let chains: Vec<(Part, plan::Chain)> = chains.collect();
-        let names: Vec<_> = chains.iter().map(|(part, chain)| (part.table(), chain.name.as_ref())).collect();
+        let names = Part::ALL.map(|part| (part.table(), part.first_chain().0));
         let Some(Ok((views, _))) = self.nft().ok().map(|nft| nft.look_up(&names, &[])) else { return };
         let mut others = BTreeMap::new();
-        for ((part, _), view) in chains.iter().zip(views) {
+        for (part, view) in Part::ALL.into_iter().zip(views) {
             let comment = view.and_then(|view| view.comment).filter(|comment| comment != VERSION);
             others.extend(comment.map(|comment| (format!("{} {}", family_of(part.table()), plan::TABLE), comment)));
         }

@@ -32,21 +32,17 @@ impl Engine {
         if parts.is_empty() && chains.is_empty() && elements.is_empty() {
             return Ok(());
         }
-        let of_parts = with_first_chains(parts);
-        let names: Vec<(Table, &str)> = of_parts
+        let names: Vec<(Table, &str)> = parts
             .iter()
-            .map(|(part, chain)| (part.table(), chain.name.as_ref()))
+            .map(|part| (part.table(), part.first_chain().0))
             .chain(chains.iter().map(|name| (Table::Inet, name.as_str())))
             .collect();
         let wanted: Vec<&Element> = elements.iter().collect();
         let found = self.nft()?.look_up(&names, &wanted);
         let (views, elements_there) = found.map_err(|error| refused(&error, "look at nf_tables").hint(WITHOUT))?;
-        let (views_of_parts, views_of_chains) = views.split_at(of_parts.len());
-        for ((part, chain), view) in of_parts.iter().zip(views_of_parts) {
-            if view.as_ref().is_some_and(|view| is_whole(view, chain)) {
-                facts.parts.insert(*part);
-            }
-        }
+        let (views_of_parts, views_of_chains) = views.split_at(parts.len());
+        let whole = parts.iter().zip(views_of_parts).filter(|(part, view)| is_whole(**part, view.as_ref()));
+        facts.parts.extend(whole.map(|(part, _)| *part));
         let there = chains.iter().zip(views_of_chains).filter(|(_, view)| view.is_some());
         facts.chains.extend(there.map(|(name, _)| name.clone()));
         for (element, view) in elements.iter().zip(elements_there) {
@@ -205,13 +201,13 @@ impl Engine {
 
     /// Removes the tables that have no elements any more. For when the last attachment is gone.
     pub(super) fn remove_empty_tables(&self) -> Result<()> {
-        let parts = with_first_chains(&Part::ALL);
-        let names: Vec<(Table, &str)> = parts.iter().map(|(part, chain)| (part.table(), chain.name.as_ref())).collect();
+        let names = Part::ALL.map(|part| (part.table(), part.first_chain().0));
         let Ok(nft) = self.nft() else { return Ok(()) }; // no nf_tables, no tables
         let Ok((views, _)) = nft.look_up(&names, &[]) else { return Ok(()) };
         for table in [Table::Inet, Table::Arp, Table::Bridge] {
-            let there = parts.iter().zip(&views).filter(|((part, _), view)| part.table() == table && view.is_some());
-            let there: Vec<Part> = there.map(|((part, _), _)| *part).collect();
+            let there = Part::ALL.into_iter().zip(&views);
+            let there = there.filter(|(part, view)| part.table() == table && view.is_some());
+            let there: Vec<Part> = there.map(|(part, _)| part).collect();
             if there.is_empty() {
                 continue;
             }
@@ -249,14 +245,10 @@ impl Engine {
     }
 }
 
-/// Parts, each with the chain by which it is known.
-fn with_first_chains(parts: &[Part]) -> Vec<(Part, plan::Chain)> {
-    parts.iter().filter_map(|part| Some((*part, part.chains().into_iter().next()?))).collect()
-}
-
 /// Whether a part is of this version and nobody has flushed its first chain.
-fn is_whole(view: &ChainView, chain: &plan::Chain) -> bool {
-    view.comment.as_deref() == Some(VERSION) && view.uses as usize >= chain.rules.len()
+fn is_whole(part: Part, first_chain: Option<&ChainView>) -> bool {
+    let (_, rules) = part.first_chain();
+    first_chain.is_some_and(|chain| chain.comment.as_deref() == Some(VERSION) && chain.uses as usize >= rules)
 }
 
 /// Steps in nf_tables as changes of one transaction.

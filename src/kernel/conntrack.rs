@@ -10,7 +10,7 @@ use netlink_packet_netfilter::{
 use rtnetlink::packet_core::{DefaultNla, Emitable, NLA_F_NESTED, NLM_F_ACK};
 
 use super::KernelError;
-use super::netfilter::NetfilterSocket;
+use super::netfilter::{self, NetfilterSocket};
 use super::transport::Content;
 
 /// `CTA_FILTER` (Linux ≥ 5.8) with `CTA_FILTER_ORIG_FLAGS`: which fields of the tuple must agree.
@@ -57,7 +57,7 @@ impl Conntrack {
     }
 
     fn connections(&self, question: NetfilterMessage) -> Result<Vec<Connection>, KernelError> {
-        let answers = self.socket.dump(question)?;
+        let answers = self.socket.dump(question, netfilter::read)?;
         let connections = answers.into_iter().filter_map(|answer| match answer.inner {
             NetfilterMessageInner::Conntrack(ConntrackMessage::New(attributes)) => Connection::read(attributes),
             _ => None,

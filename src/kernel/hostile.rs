@@ -45,11 +45,12 @@ fn read(reply: &Reply) {
 pub fn nfnetlink(bytes: &[u8]) {
     for received in messages(bytes).flatten() {
         let Content::Message(kind, payload) = received.content else { continue };
+        nft::read_in_all_ways(payload);
         // netlink-packet-core 0.9 panics at an attribute inside of which another one ends early (`NlaBuffer::kind()`):
         // that is as if it could not be read.
         let Ok(Ok(message)) = catch_unwind(AssertUnwindSafe(|| netfilter::read(kind, payload))) else { continue };
         match message.inner {
-            NetfilterMessageInner::NfTables(message) => nft::read_in_all_ways(&message),
+            NetfilterMessageInner::NfTables(message) => nft::read_foreign_in_all_ways(&message),
             NetfilterMessageInner::Conntrack(ConntrackMessage::New(attributes)) => {
                 let _ = Connection::read(attributes).map(|connection| connection.is_to(53));
             }

@@ -5,6 +5,7 @@
 //! links, and a way to its `/proc/sys/net`. Namespaces are entered to open these, and left again at once.
 
 mod address;
+mod attributes;
 mod conntrack;
 mod counter;
 mod dump;

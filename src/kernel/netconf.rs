@@ -3,10 +3,10 @@
 
 use rtnetlink::packet_core::NetlinkSerializable;
 
+use super::attributes::attribute;
 use super::endpoint::Endpoint;
 use super::route::family;
 use super::socket::{Answer, KernelError, Request};
-use super::view::attribute;
 use crate::model::Family;
 
 /// `RTM_GETNETCONF` (`include/uapi/linux/rtnetlink.h`).

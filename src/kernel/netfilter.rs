@@ -41,8 +41,13 @@ impl NetfilterSocket {
         self.transport.receive(take)
     }
 
-    /// Everything that matches a question; nothing if what is asked about is not there.
-    pub(super) fn dump(&self, question: NetfilterMessage) -> Result<Vec<NetfilterMessage>, KernelError> {
+    /// Everything that matches a question, as `read` reads it, by its type and what follows its header; nothing if what
+    /// is asked about is not there.
+    pub(super) fn dump<T>(
+        &self,
+        question: NetfilterMessage,
+        read: impl Fn(u16, &[u8]) -> Result<T, KernelError>,
+    ) -> Result<Vec<T>, KernelError> {
         let mut datagram = self.datagram();
         let sequence = datagram.push(question, NLM_F_DUMP);
         datagram.send()?;

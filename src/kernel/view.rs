@@ -4,8 +4,8 @@
 
 use nix::errno::Errno;
 use nix::libc::{IFF_ALLMULTI, IFF_LOWER_UP, IFF_PROMISC, IFF_UP};
-use rtnetlink::packet_core::NlasIterator;
 
+use super::attributes::{attribute, each, half, number, text};
 use super::socket::{Answer, KernelError, Reply};
 use crate::model::{IfName, LinkFlags, Mac};
 use crate::plan::{Link, LinkKind};
@@ -196,30 +196,4 @@ fn read_info(link: &mut Link, info: &[u8]) {
         let is_on = |kind| matches!(attribute(port, kind), Some([on, ..]) if *on != 0);
         link.port = (is_on(ifla::BRPORT_ISOLATED), is_on(ifla::BRPORT_MODE));
     }
-}
-
-/// The attributes of a message, or of a nest; what cannot be read ends them.
-pub(super) fn each(attributes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    NlasIterator::new(attributes).map_while(|attribute| {
-        let attribute = attribute.ok()?;
-        let (kind, length) = (attribute.kind(), attribute.value_length());
-        Some((kind, attribute.into_inner().get(4..)?.get(..length)?))
-    })
-}
-
-pub(super) fn attribute(attributes: &[u8], wanted: u16) -> Option<&[u8]> {
-    each(attributes).find_map(|(kind, value)| (kind == wanted).then_some(value))
-}
-
-/// A string as the kernel writes it, with a zero at its end.
-fn text(value: &[u8]) -> Option<&str> {
-    std::str::from_utf8(value.split(|byte| *byte == 0).next()?).ok()
-}
-
-fn number(value: &[u8]) -> Option<u32> {
-    Some(u32::from_ne_bytes(value.get(..4)?.try_into().ok()?))
-}
-
-pub(super) fn half(value: &[u8]) -> Option<u16> {
-    Some(u16::from_ne_bytes(value.get(..2)?.try_into().ok()?))
 }

@@ -8,9 +8,9 @@ use rtnetlink::packet_route::RouteNetlinkMessage as Message;
 use rtnetlink::packet_route::link::{BridgeVlanInfoFlags, InfoKind, LinkHeader};
 use rtnetlink::{LinkBridge, LinkBridgeVlan, LinkMessageBuilder, LinkVlan};
 
+use super::attributes::{attribute, each, half};
 use super::endpoint::Endpoint;
 use super::socket::{KernelError, Reply, Request};
-use super::view::{attribute, each, half};
 use crate::model::LINK_GROUP;
 use crate::plan::{BridgeVlan, VlanLink};
 
@@ -112,23 +112,19 @@ fn read(reply: &Reply) -> Vec<(u16, bool)> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::attributes::Attributes;
     use super::*;
-
-    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-        let length = u16::try_from(4 + value.len()).unwrap();
-        let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
-        bytes.extend(value);
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-        bytes
-    }
 
     #[test]
     fn ranges_are_taken_apart_and_damage_ends_it() {
-        let info = |flags: u16, id: u16| attribute(ENTRY_INFO, &[flags.to_ne_bytes(), id.to_ne_bytes()].concat());
-        let mut payload = vec![0; HEADER];
-        payload.extend(attribute(ENTRY | 0x8000, &info(6, 7)));
-        payload
-            .extend(attribute(ENTRY | 0x8000, &[info(4, 10), attribute(ENTRY_RANGE, &12u16.to_ne_bytes())].concat()));
+        let info = |flags: u16, id: u16| [flags.to_ne_bytes(), id.to_ne_bytes()].concat();
+        let mut attributes = Attributes::default();
+        attributes.nest(ENTRY, |entry| entry.put(ENTRY_INFO, &info(6, 7)));
+        attributes.nest(ENTRY, |entry| {
+            entry.put(ENTRY_INFO, &info(4, 10));
+            entry.put(ENTRY_RANGE, &12u16.to_ne_bytes());
+        });
+        let payload = [vec![0; HEADER], attributes.into_bytes()].concat();
         let found = [(7, true), (10, false), (11, false), (12, false)];
         assert_eq!(read(&Reply::new(NEW_VLAN, &payload)), found);
         assert_eq!(read(&Reply::new(GET_VLAN, &payload)), []);

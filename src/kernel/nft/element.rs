@@ -1,138 +1,120 @@
-//! Keys and values of elements, as bytes.
+//! Elements of sets as attributes, there and back. Each ADD asks for some and adds some, see [`Attributes`].
 
-use std::net::IpAddr;
+use netlink_packet_netfilter::NetfilterMessage;
+use netlink_packet_netfilter::nftables::{NfTablesMessage, SetElementList, SetElementMessage};
+use rtnetlink::packet_core::{DefaultNla, NLA_F_NESTED};
 
-use ipnet::IpNet;
+use super::key::{first, last, read_key, read_target, target};
+use super::message::{comment, header, text, user_data};
+use crate::kernel::attributes::{self, Attributes, attribute, each};
+use crate::plan::{Element, Key, Set, TABLE, Value};
 
-use crate::model::{IfName, Mac, Protocol};
-use crate::plan::{Field, Key, Kind, Set, Value};
+/// `NFTA_SET_ELEM_LIST_ELEMENTS`, `NFTA_LIST_ELEM` (`include/uapi/linux/netfilter/nf_tables.h`).
+const ELEMENTS: u16 = 3;
+const LIST_ELEMENT: u16 = 1;
 
-/// `IFNAMSIZ`: a name as the kernel compares it.
-const NAME_LENGTH: usize = 16;
+/// `NFTA_SET_ELEM_*` (ibid.).
+const KEY: u16 = 1;
+const DATA: u16 = 2;
+const USER_DATA: u16 = 6;
+const KEY_END: u16 = 10;
 
-/// The length of a field in bytes.
-pub(super) fn field_length(kind: Kind) -> usize {
-    match kind {
-        Kind::Link => NAME_LENGTH,
-        Kind::Ipv4 => 4,
-        Kind::Ipv6 => 16,
-        Kind::Mac => 6,
-        Kind::Protocol => 1,
-        Kind::Port => 2,
-    }
+/// `NFTA_DATA_*` and `NFTA_VERDICT_*` (ibid.).
+const DATA_VALUE: u16 = 1;
+const DATA_VERDICT: u16 = 2;
+const VERDICT_CODE: u16 = 1;
+const VERDICT_CHAIN: u16 = 2;
+
+/// `NFT_GOTO` (ibid.).
+const GOTO: i32 = -4;
+
+/// An element as the kernel has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ElementView {
+    /// What it leads to.
+    pub value: Option<Value>,
+    /// Its comment.
+    pub comment: Option<String>,
 }
 
-/// The length of a key in bytes: in a concatenation, each field takes whole registers of 4 bytes.
-pub(super) fn key_length(kinds: &[Kind]) -> usize {
-    match kinds {
-        [one] => field_length(*one),
-        several => several.iter().map(|kind| field_length(*kind).next_multiple_of(4)).sum(),
-    }
-}
-
-/// The bytes of an address.
-pub(super) fn octets(address: IpAddr) -> Vec<u8> {
-    match address {
-        IpAddr::V4(v4) => v4.octets().to_vec(),
-        IpAddr::V6(v6) => v6.octets().to_vec(),
-    }
-}
-
-/// A link's name with zeros behind it.
-pub(super) fn padded_name(name: &IfName) -> Vec<u8> {
-    let mut bytes = name.as_str().as_bytes().to_vec();
-    bytes.resize(NAME_LENGTH, 0);
-    bytes
-}
-
-/// The first and the last key that an element stands for: one and the same unless it is a network's.
-pub(super) fn bounds(key: &Key) -> (Vec<u8>, Vec<u8>) {
-    let bound = |last: bool| {
-        let fields = key.iter().map(|field| match field {
-            Field::Link(name) => padded_name(name),
-            Field::Address(address) => octets(*address),
-            Field::Network(net) if last => octets(last_of(*net)),
-            Field::Network(net) => octets(net.network()),
-            Field::Mac(mac) => mac.octets().to_vec(),
-            Field::Protocol(protocol) => vec![protocol.number()],
-            Field::Port(port) => port.to_be_bytes().to_vec(),
-        });
-        concatenate(fields.collect())
-    };
-    (bound(false), bound(true))
-}
-
-/// The last address of a network; of IPv6 too, where it is no broadcast address.
-fn last_of(net: IpNet) -> IpAddr {
-    net.broadcast()
-}
-
-/// What an element of a map leads to, if it is data.
-pub(super) fn target(value: &Value) -> Option<Vec<u8>> {
-    match value {
-        Value::Goto(_) => None,
-        Value::To(address, port) => Some(concatenate(vec![octets(*address), port.to_be_bytes().to_vec()])),
-    }
-}
-
-/// The address and port that such data stand for.
-pub(super) fn read_target(bytes: &[u8]) -> Option<Value> {
-    let (address, port) = match bytes {
-        [a, b, c, d, port @ ..] if bytes.len() == 8 => (IpAddr::from([*a, *b, *c, *d]), port),
-        _ if bytes.len() == 20 => {
-            let (address, port) = bytes.split_at(16);
-            (IpAddr::from(<[u8; 16]>::try_from(address).ok()?), port)
+/// Adds an element, with its owner as comment.
+pub(super) fn add(element: &Element, owner: &str) -> NfTablesMessage {
+    NfTablesMessage::NewSetElement(message(element, |attributes| {
+        match &element.value {
+            Some(Value::Goto(chain)) => attributes.nest(DATA, |data| {
+                data.nest(DATA_VERDICT, |verdict| {
+                    verdict.put(VERDICT_CODE, &GOTO.to_be_bytes());
+                    verdict.put_text(VERDICT_CHAIN, chain);
+                });
+            }),
+            Some(value) => attributes.nest(DATA, |data| data.put(DATA_VALUE, &target(value).unwrap_or_default())),
+            None => {}
         }
-        _ => return None,
-    };
-    let [high, low, ..] = port else { return None };
-    Some(Value::To(address, u16::from_be_bytes([*high, *low])))
+        attributes.put(USER_DATA, &user_data(&[(0, text(owner))]));
+    }))
 }
 
-/// The fields of a key that came from the kernel, by its first and last bytes; `None` for one that we cannot have made.
-pub(super) fn read_key(set: Set, first: &[u8], last: &[u8]) -> Option<Key> {
-    let mut at = 0;
-    let mut key = Key::new();
-    for kind in set.key() {
-        let place = at..at + field_length(*kind);
-        at = place.end.next_multiple_of(4);
-        let (first, last) = (first.get(place.clone())?, last.get(place)?);
-        key.push(match (read_field(*kind, first)?, read_field(*kind, last)?) {
-            (Field::Address(first), Field::Address(last)) if set.has_networks() => {
-                Field::Network(network(first, last)?)
-            }
-            (field, _) => field,
-        });
-    }
-    Some(key)
+/// Deletes an element.
+pub(super) fn delete(element: &Element) -> NfTablesMessage {
+    NfTablesMessage::DeleteSetElement(message(element, |_| ()))
 }
 
-/// The network from `first` to `last`.
-fn network(first: IpAddr, last: IpAddr) -> Option<IpNet> {
-    let length = if first.is_ipv4() { 32 } else { 128 };
-    let nets = (0..=length).filter_map(|length| IpNet::new(first, length).ok());
-    nets.into_iter().find(|net| net.network() == first && net.broadcast() == last)
+/// The question for one element.
+pub(super) fn get(element: &Element) -> NetfilterMessage {
+    let message = NfTablesMessage::GetSetElement(message(element, |_| ()));
+    NetfilterMessage::new(header(element.set.part().table()), message)
 }
 
-fn read_field(kind: Kind, bytes: &[u8]) -> Option<Field> {
-    Some(match kind {
-        Kind::Link => {
-            let name = std::str::from_utf8(bytes).ok()?.trim_end_matches('\0');
-            Field::Link(IfName::parse(name).ok()?)
+/// The question for all elements of a set.
+pub(super) fn get_all(set: Set) -> NetfilterMessage {
+    let message = NfTablesMessage::GetSetElement(SetElementMessage { attributes: place(set) });
+    NetfilterMessage::new(header(set.part().table()), message)
+}
+
+fn place(set: Set) -> Vec<SetElementList> {
+    vec![SetElementList::Table(TABLE.to_owned()), SetElementList::Set(set.name().to_owned())]
+}
+
+/// An element by the first key that it stands for, and where keys may be networks, the last; and what else there is of it.
+fn message(element: &Element, fill: impl FnOnce(&mut Attributes)) -> SetElementMessage {
+    let mut list = Attributes::default();
+    list.nest(LIST_ELEMENT, |attributes| {
+        attributes.nest(KEY, |key| key.put(DATA_VALUE, &first(&element.key)));
+        if element.set.has_networks() {
+            attributes.nest(KEY_END, |key| key.put(DATA_VALUE, &last(&element.key)));
         }
-        Kind::Ipv4 => Field::Address(IpAddr::from(<[u8; 4]>::try_from(bytes).ok()?)),
-        Kind::Ipv6 => Field::Address(IpAddr::from(<[u8; 16]>::try_from(bytes).ok()?)),
-        Kind::Mac => Field::Mac(Mac::from_kernel(bytes)?),
-        Kind::Protocol => Field::Protocol(Protocol::from_number(*bytes.first()?)?),
-        Kind::Port => Field::Port(u16::from_be_bytes(<[u8; 2]>::try_from(bytes).ok()?)),
-    })
+        fill(attributes);
+    });
+    let mut attributes = place(element.set);
+    attributes.push(SetElementList::Other(DefaultNla::new(ELEMENTS | NLA_F_NESTED, list.into_bytes())));
+    SetElementMessage { attributes }
 }
 
-fn concatenate(mut fields: Vec<Vec<u8>>) -> Vec<u8> {
-    if fields.len() > 1 {
-        for field in &mut fields {
-            field.resize(field.len().next_multiple_of(4), 0);
-        }
+/// The elements that an answer lists, each by its attributes.
+pub(super) fn listed(answer: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let list = each(attribute(answer, ELEMENTS).unwrap_or_default());
+    list.filter_map(|(kind, element)| (kind == LIST_ELEMENT).then_some(element))
+}
+
+/// The key of an element of a set; `None` for one that we cannot have made.
+pub(super) fn key(set: Set, element: &[u8]) -> Option<Key> {
+    let bound = |kind| attribute(attribute(element, kind)?, DATA_VALUE);
+    let begin = bound(KEY)?;
+    read_key(set, begin, bound(KEY_END).unwrap_or(begin))
+}
+
+impl ElementView {
+    /// The first that an answer lists.
+    pub(super) fn read(answer: &[u8]) -> Option<Self> {
+        listed(answer).next().map(Self::of)
     }
-    fields.concat()
+
+    /// An element by its attributes.
+    pub(super) fn of(element: &[u8]) -> Self {
+        let data = attribute(element, DATA).unwrap_or_default();
+        let verdict = attribute(data, DATA_VERDICT).and_then(|verdict| attribute(verdict, VERDICT_CHAIN));
+        let goto = verdict.and_then(attributes::text).map(|chain| Value::Goto(chain.to_owned()));
+        let value = goto.or_else(|| read_target(attribute(data, DATA_VALUE)?));
+        Self { value, comment: attribute(element, USER_DATA).and_then(comment) }
+    }
 }

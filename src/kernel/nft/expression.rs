@@ -11,7 +11,7 @@ use netlink_packet_netfilter::nftables::{
 };
 use rtnetlink::packet_core::DefaultNla;
 
-use super::element::{field_length, octets, padded_name};
+use super::key::{field_length, octets, padded_name};
 use crate::plan::{Constant, Leads, Rule, Selector, Set, Table, Term};
 
 type Expression = ListAttribute<ExpressionAttribute>;

@@ -12,6 +12,7 @@ use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterMessa
 
 use super::Nft;
 use crate::kernel::KernelError;
+use crate::kernel::netfilter;
 use crate::plan::TABLE;
 
 /// A base chain of somebody else's that drops what it does not expressly let pass.
@@ -76,7 +77,7 @@ impl Nft {
     }
 
     fn dump(&self, question: NetfilterMessage) -> Result<Vec<NfTablesMessage>, KernelError> {
-        let messages = self.socket.dump(question)?.into_iter();
+        let messages = self.socket.dump(question, netfilter::read)?.into_iter();
         let of_ours = |message: NetfilterMessage| match message.inner {
             NetfilterMessageInner::NfTables(message) => Some(message),
             _ => None,

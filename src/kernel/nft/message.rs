@@ -1,16 +1,16 @@
 //! Changes as messages.
 
 use netlink_packet_netfilter::nftables::{
-    ChainAttribute, ChainMessage, DataAttribute, Hook, HookNumber, ListAttribute, NfTablesMessage, RuleAttribute,
-    RuleMessage, SetAttribute, SetDescription, SetElementAttribute, SetElementList, SetElementMessage, SetFlags,
-    SetMessage, TableAttribute, TableMessage, Verdict, VerdictAttribute,
+    ChainAttribute, ChainMessage, Hook, HookNumber, NfTablesMessage, RuleAttribute, RuleMessage, SetAttribute,
+    SetDescription, SetFlags, SetMessage, TableAttribute, TableMessage,
 };
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
 use rtnetlink::packet_core::{DefaultNla, Emitable, NLA_F_NESTED};
 
-use super::element::{bounds, field_length, key_length, target};
+use super::element;
 use super::expression::compile;
-use crate::plan::{Chain, Element, Kind, Leads, NetworkChain, Part, Set, TABLE, Table, VERSION, Value};
+use super::key::{field_length, key_length};
+use crate::plan::{Chain, Element, Kind, Leads, NetworkChain, Part, Set, TABLE, Table, VERSION};
 
 /// One change of a transaction.
 #[derive(Debug, Clone)]
@@ -54,8 +54,10 @@ impl Change {
                 flush(Table::Inet, &chain.name),
                 with(Table::Inet, NfTablesMessage::DeleteChain(chain_by_name(&chain.name)), 0),
             ],
-            Self::AddElement(element, owner) => vec![elements(element, Some(owner))],
-            Self::DeleteElement(element) => vec![elements(element, None)],
+            Self::AddElement(element, owner) => {
+                vec![with(element.set.part().table(), element::add(element, owner), CREATE)]
+            }
+            Self::DeleteElement(element) => vec![with(element.set.part().table(), element::delete(element), 0)],
             Self::Remove(table, parts) => remove(*table, parts),
         }
     }
@@ -191,68 +193,10 @@ fn type_number(kinds: &[Kind]) -> u32 {
     })
 }
 
-/// An element to add, if there is a comment, or to delete.
-fn elements(element: &Element, comment: Option<&str>) -> Message {
-    let mut attributes = key_attributes(element);
-    if let Some(comment) = comment {
-        attributes.extend(element.value.as_ref().map(|value| SetElementAttribute::Data(data(value))));
-        attributes.push(SetElementAttribute::UserData(user_data(&[(0, text(comment))])));
-    }
-    let list = vec![ListAttribute::Element(attributes)];
-    let message = SetElementMessage {
-        attributes: vec![
-            SetElementList::Table(TABLE.to_owned()),
-            SetElementList::Set(element.set.name().to_owned()),
-            SetElementList::Elements(list),
-        ],
-    };
-    let table = element.set.part().table();
-    match comment {
-        Some(_) => with(table, NfTablesMessage::NewSetElement(message), CREATE),
-        None => with(table, NfTablesMessage::DeleteSetElement(message), 0),
-    }
-}
-
-fn data(value: &Value) -> DataAttribute {
-    match value {
-        Value::Goto(chain) => {
-            DataAttribute::Verdict(vec![VerdictAttribute::Code(Verdict::Goto), VerdictAttribute::Chain(chain.clone())])
-        }
-        Value::To(..) => DataAttribute::Value(target(value).unwrap_or_default()),
-    }
-}
-
-/// The first key that an element stands for, and where keys may be networks, the last.
-fn key_attributes(element: &Element) -> Vec<SetElementAttribute> {
-    let (first, last) = bounds(&element.key);
-    let last = DefaultNla::new(1, last); // NFTA_DATA_VALUE
-    let last = element.set.has_networks().then(|| SetElementAttribute::KeyEnd(vec![last]));
-    [SetElementAttribute::Key(DataAttribute::Value(first))].into_iter().chain(last).collect()
-}
-
-/// The question for one element.
-pub(super) fn get_element(element: &Element) -> NetfilterMessage {
-    let message = SetElementMessage {
-        attributes: vec![
-            SetElementList::Table(TABLE.to_owned()),
-            SetElementList::Set(element.set.name().to_owned()),
-            SetElementList::Elements(vec![ListAttribute::Element(key_attributes(element))]),
-        ],
-    };
-    NetfilterMessage::new(header(element.set.part().table()), NfTablesMessage::GetSetElement(message))
-}
-
 /// The question for all rules of one of our tables.
 pub(super) fn get_rules(table: Table) -> NetfilterMessage {
     let attributes = vec![RuleAttribute::Table(TABLE.to_owned())];
     NetfilterMessage::new(header(table), NfTablesMessage::GetRule(RuleMessage { attributes }))
-}
-
-/// The question for all elements of a set.
-pub(super) fn get_elements(set: Set) -> NetfilterMessage {
-    let attributes = vec![SetElementList::Table(TABLE.to_owned()), SetElementList::Set(set.name().to_owned())];
-    let message = NfTablesMessage::GetSetElement(SetElementMessage { attributes });
-    NetfilterMessage::new(header(set.part().table()), message)
 }
 
 /// Rules first, so that nothing is bound to anything; then the sets, unless they have elements; then the table.
@@ -282,12 +226,12 @@ fn emitted(attributes: &[DefaultNla]) -> Vec<u8> {
 }
 
 /// Text as nft keeps it, with the NUL.
-fn text(text: &str) -> Vec<u8> {
+pub(super) fn text(text: &str) -> Vec<u8> {
     [text.as_bytes(), &[0]].concat()
 }
 
 /// libnftnl's type, length, value (`struct nftnl_udata`), a byte each for the first two.
-fn user_data(values: &[(u8, Vec<u8>)]) -> Vec<u8> {
+pub(super) fn user_data(values: &[(u8, Vec<u8>)]) -> Vec<u8> {
     values
         .iter()
         .flat_map(|(kind, value)| [&[*kind, u8::try_from(value.len()).unwrap_or(0)], value.as_slice()].concat())

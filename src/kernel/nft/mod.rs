@@ -7,15 +7,16 @@
 mod element;
 mod expression;
 mod foreign;
+mod key;
 mod message;
 mod socket;
 
 #[cfg(any(test, fuzzing))]
-pub(super) fn read_in_all_ways(message: &netlink_packet_netfilter::nftables::NfTablesMessage) {
-    socket::read_in_all_ways(message);
-    foreign::read_in_all_ways(message);
-}
+pub(super) use foreign::read_in_all_ways as read_foreign_in_all_ways;
+#[cfg(any(test, fuzzing))]
+pub(super) use socket::read_in_all_ways;
 
+pub use element::ElementView;
 pub use foreign::{Barrier, Pass};
 pub use message::Change;
-pub use socket::{ChainView, ElementView, Failure, Found, Nft};
+pub use socket::{ChainView, Failure, Found, Nft};

@@ -4,23 +4,28 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use netlink_packet_netfilter::nftables::{
-    ChainAttribute, DataAttribute, ListAttribute, NfTablesMessage, RuleAttribute, SetElementAttribute, SetElementList,
-    SetElementMessage, VerdictAttribute,
-};
+use netlink_packet_netfilter::nftables::{NfTablesMessage, RuleAttribute};
 use netlink_packet_netfilter::none::ControlMessage;
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily};
-use rtnetlink::packet_core::{NLM_F_ACK, Nla};
+use rtnetlink::packet_core::NLM_F_ACK;
 
-use super::element::{read_key, read_target};
-use super::message::{self, Change, chain_by_name, comment, get_element, header};
+use super::element::{self, ElementView};
+use super::message::{self, Change, chain_by_name, comment, header};
 use crate::kernel::KernelError;
-use crate::kernel::netfilter::{NetfilterSocket, read};
+use crate::kernel::attributes::each;
+use crate::kernel::netfilter::{self, NetfilterSocket};
 use crate::kernel::transport::Content;
-use crate::plan::{Element, Set, Table, Value};
+use crate::plan::{Element, Set, Table};
 
 /// The subsystem, by which a transaction says whose it is (`NFNL_SUBSYS_NFTABLES`).
 const SUBSYSTEM: u16 = 10;
+
+/// `struct nfgenmsg`: family, version, subsystem (`include/uapi/linux/netfilter/nfnetlink.h`).
+const HEADER: usize = 4;
+
+/// `NFTA_CHAIN_USE`, `NFTA_CHAIN_USERDATA` (`include/uapi/linux/netfilter/nf_tables.h`).
+const CHAIN_USE: u16 = 6;
+const CHAIN_USER_DATA: u16 = 12;
 
 /// A socket to nf_tables in one network namespace.
 #[derive(Debug)]
@@ -33,15 +38,6 @@ pub struct Nft {
 pub struct ChainView {
     /// Rules in it, and references to it.
     pub uses: u32,
-    /// Its comment.
-    pub comment: Option<String>,
-}
-
-/// An element as the kernel has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ElementView {
-    /// What it leads to.
-    pub value: Option<Value>,
     /// Its comment.
     pub comment: Option<String>,
 }
@@ -111,18 +107,18 @@ impl Nft {
         let get_chain = |(table, name): &(Table, &str)| {
             NetfilterMessage::new(header(*table), NfTablesMessage::GetChain(chain_by_name(name)))
         };
-        let questions = chains.iter().map(get_chain).chain(elements.iter().map(|element| get_element(element)));
+        let questions = chains.iter().map(get_chain).chain(elements.iter().map(|element| element::get(element)));
         let answers = self.ask(questions.collect())?;
         let (of_chains, of_elements) = answers.split_at(chains.len());
-        let chains = of_chains.iter().map(|answer| answer.as_ref().and_then(ChainView::read)).collect();
-        let elements = of_elements.iter().map(|answer| answer.as_ref().and_then(ElementView::read)).collect();
+        let chains = of_chains.iter().map(|answer| answer.as_deref().map(ChainView::read)).collect();
+        let elements = of_elements.iter().map(|answer| answer.as_deref().and_then(ElementView::read)).collect();
         Ok((chains, elements))
     }
 
     /// How many rules each chain of one of our tables has.
     pub fn rules_of(&self, table: Table) -> Result<BTreeMap<String, usize>, KernelError> {
         let mut counts = BTreeMap::new();
-        for message in self.socket.dump(message::get_rules(table))? {
+        for message in self.socket.dump(message::get_rules(table), netfilter::read)? {
             let NetfilterMessageInner::NfTables(NfTablesMessage::NewRule(rule)) = message.inner else { continue };
             let chain = rule.attributes.into_iter().find_map(|attribute| match attribute {
                 RuleAttribute::Chain(chain) => Some(chain),
@@ -136,24 +132,17 @@ impl Nft {
     /// All elements of a set, with what they lead to and their comments. For the few sets that are small, or for when
     /// something is wrong: the time that it takes grows with the set.
     pub fn elements_of(&self, set: Set) -> Result<Vec<(Element, Option<String>)>, KernelError> {
-        let messages = self.socket.dump(message::get_elements(set))?;
-        let mut found = Vec::new();
-        for message in messages {
-            let NetfilterMessageInner::NfTables(NfTablesMessage::NewSetElement(message)) = message.inner else {
-                continue;
-            };
-            for attributes in lists(&message) {
-                let view = ElementView::of(attributes);
-                let (first, last) = bounds_of(attributes);
-                let key = first.and_then(|first| read_key(set, &first, last.as_ref().unwrap_or(&first)));
-                found.extend(key.map(|key| (Element { set, key, value: view.value }, view.comment)));
-            }
-        }
-        Ok(found)
+        let answers = self.socket.dump(element::get_all(set), |_, answer| Ok(answer.to_vec()))?;
+        let answers = answers.iter().filter_map(|answer| answer.get(HEADER..));
+        let found = answers.flat_map(element::listed).filter_map(|element| {
+            let ElementView { value, comment } = ElementView::of(element);
+            Some((Element { set, key: element::key(set, element)?, value }, comment))
+        });
+        Ok(found.collect())
     }
 
-    /// Asks; one answer each, `None` for what is not there.
-    fn ask(&self, questions: Vec<NetfilterMessage>) -> Result<Vec<Option<NfTablesMessage>>, KernelError> {
+    /// Asks; one answer each, its attributes, and `None` for what is not there.
+    fn ask(&self, questions: Vec<NetfilterMessage>) -> Result<Vec<Option<Vec<u8>>>, KernelError> {
         let mut datagram = self.socket.datagram();
         let (begin, count) = (datagram.begin, questions.len());
         if count == 0 {
@@ -170,11 +159,7 @@ impl Nft {
             let Some(place) = place else { return Ok(None) };
             missing -= 1;
             match received.content {
-                Content::Message(kind, payload) => {
-                    if let NetfilterMessageInner::NfTables(message) = read(kind, payload)?.inner {
-                        *place = Some(message);
-                    }
-                }
+                Content::Message(_, answer) => *place = answer.get(HEADER..).map(<[u8]>::to_vec),
                 Content::Refused(error) if !error.is_absent() => return Err(error),
                 _ => {}
             }
@@ -190,82 +175,21 @@ fn control(message: ControlMessage) -> NetfilterMessage {
 
 /// Reads an answer in all the ways in which answers are read.
 #[cfg(any(test, fuzzing))]
-pub(in crate::kernel) fn read_in_all_ways(message: &NfTablesMessage) {
-    let _ = (ChainView::read(message), ElementView::read(message));
-    let NfTablesMessage::NewSetElement(elements) = message else { return };
-    for attributes in lists(elements) {
-        let (first, last) = bounds_of(attributes);
-        let (first, last) = (first.unwrap_or_default(), last.unwrap_or_default());
-        for set in Set::ALL {
-            let _ = (read_key(set, &first, &first), read_key(set, &first, &last));
-        }
+pub(in crate::kernel) fn read_in_all_ways(answer: &[u8]) {
+    let attributes = answer.get(HEADER..).unwrap_or_default();
+    let _ = (ChainView::read(attributes), ElementView::read(attributes));
+    for listed in element::listed(attributes) {
+        let _ = (ElementView::of(listed), Set::ALL.map(|set| element::key(set, listed)));
     }
 }
 
 impl ChainView {
-    fn read(message: &NfTablesMessage) -> Option<Self> {
-        let NfTablesMessage::NewChain(message) = message else { return None };
+    fn read(attributes: &[u8]) -> Self {
         let mut view = Self { uses: 0, comment: None };
-        for attribute in &message.attributes {
-            match attribute {
-                ChainAttribute::Use(uses) => view.uses = *uses,
-                ChainAttribute::UserData(data) => view.comment = comment(data),
-                _ => {}
-            }
-        }
-        Some(view)
-    }
-}
-
-/// The bytes of an element's first key, and of its last if that is another.
-fn bounds_of(attributes: &[SetElementAttribute]) -> (Option<Vec<u8>>, Option<Vec<u8>>) {
-    let mut bounds = (None, None);
-    for attribute in attributes {
-        match attribute {
-            SetElementAttribute::Key(DataAttribute::Value(bytes)) => bounds.0 = Some(bytes.clone()),
-            SetElementAttribute::KeyEnd(values) => {
-                bounds.1 = values.first().map(|value| {
-                    let mut bytes = vec![0; value.value_len()];
-                    value.emit_value(&mut bytes);
-                    bytes
-                });
-            }
-            _ => {}
-        }
-    }
-    bounds
-}
-
-/// The attributes of each element of an answer.
-fn lists(message: &SetElementMessage) -> impl Iterator<Item = &[SetElementAttribute]> {
-    let lists = message.attributes.iter().filter_map(|attribute| match attribute {
-        SetElementList::Elements(list) => Some(list),
-        _ => None,
-    });
-    lists.flatten().filter_map(|element| match element {
-        ListAttribute::Element(attributes) => Some(attributes.as_slice()),
-        _ => None,
-    })
-}
-
-impl ElementView {
-    fn read(message: &NfTablesMessage) -> Option<Self> {
-        let NfTablesMessage::NewSetElement(message) = message else { return None };
-        lists(message).next().map(Self::of)
-    }
-
-    fn of(attributes: &[SetElementAttribute]) -> Self {
-        let mut view = Self { value: None, comment: None };
-        for attribute in attributes {
-            match attribute {
-                SetElementAttribute::Data(DataAttribute::Value(bytes)) => view.value = read_target(bytes),
-                SetElementAttribute::Data(DataAttribute::Verdict(verdict)) => {
-                    view.value = verdict.iter().find_map(|attribute| match attribute {
-                        VerdictAttribute::Chain(chain) => Some(Value::Goto(chain.clone())),
-                        _ => None,
-                    });
-                }
-                SetElementAttribute::UserData(data) => view.comment = comment(data),
+        for (kind, value) in each(attributes) {
+            match (kind, value) {
+                (CHAIN_USE, [a, b, c, d]) => view.uses = u32::from_be_bytes([*a, *b, *c, *d]),
+                (CHAIN_USER_DATA, data) => view.comment = comment(data),
                 _ => {}
             }
         }

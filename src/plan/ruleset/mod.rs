@@ -81,7 +81,19 @@ impl Part {
         Set::ALL.into_iter().filter(|set| set.part() == self).collect()
     }
 
-    /// Its chains; the first has a hook and stands for the part.
+    /// The first of its chains, which has a hook and stands for the part: its name, and how many rules it has. As numbers,
+    /// for each ADD asks for them, and needs nothing else of the rules.
+    #[must_use]
+    pub fn first_chain(self) -> (&'static str, usize) {
+        match self {
+            Self::Guard | Self::GuardArp => ("guarding", 1),
+            Self::GuardBridge => ("guarding", 2),
+            Self::Nat => ("prerouting", 1),
+            Self::Isolation => ("isolation", 5),
+        }
+    }
+
+    /// Its chains.
     #[must_use]
     pub fn chains(self) -> Vec<Chain> {
         match self {
@@ -149,5 +161,19 @@ impl NetworkChain {
             NetworkRules::StayOn(bridge) => isolation::on(bridge),
         };
         Chain { name: self.name.clone().into(), hook: None, rules }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_chains_are_what_is_said_of_them() {
+        for part in Part::ALL {
+            let chains = part.chains();
+            assert_eq!(part.first_chain(), (chains[0].name.as_ref(), chains[0].rules.len()), "{part}");
+            assert!(chains[0].hook.is_some(), "{part}");
+        }
     }
 }
