@@ -1,6 +1,6 @@
 //! One rtnetlink socket: requests in batches, answers one by one.
 //!
-//! A batch goes as one datagram, and the kernel acknowledges each message of it, going on after an error. Extended acks
+//! A batch goes as one datagram, and the kernel takes all messages of it, going on after an error. Extended acks
 //! are read: "Nexthop has invalid gateway" says more than ENETUNREACH. Dumps that the kernel marks as interrupted are
 //! repeated, for what they returned may lack entries.
 
@@ -206,32 +206,32 @@ impl Socket {
 
     /// Sends the requests, in as few datagrams as their answers allow, and returns the answers in their order.
     pub fn batch<M: NetlinkSerializable>(&self, requests: Vec<Request<M>>) -> Result<Vec<Answer>, KernelError> {
-        let mut answers = Vec::with_capacity(requests.len());
+        let mut answers: Vec<Answer> = Vec::with_capacity(requests.len());
         let mut requests = requests.into_iter().peekable();
         while requests.peek().is_some() {
             let mut datagram = self.transport.datagram();
             let count = requests.len().min(BATCH);
-            let wanted = answers.len() + count;
             let begin = datagram.begin;
-            for request in requests.by_ref().take(BATCH) {
-                datagram.push(request.message, request.flags | NLM_F_ACK);
+            for (place, request) in requests.by_ref().take(count).enumerate() {
+                // Refusals are told anyway; that all is done, once.
+                let ack = if place + 1 == count { NLM_F_ACK } else { 0 };
+                datagram.push(request.message, request.flags | ack);
             }
             datagram.send()?;
-            // Every message is acknowledged, in order; what comes before an ack belongs to its message.
-            let mut current = Vec::new();
+            let first = answers.len();
+            answers.resize_with(first + count, || Ok(Vec::new()));
             self.transport.receive(|received| {
-                if received.sequence.wrapping_sub(begin) as usize >= count {
+                let place = received.sequence.wrapping_sub(begin) as usize;
+                let Some(answer) = answers[first..].get_mut(place) else {
                     return Ok(None); // of a batch that was given up
+                };
+                let is_last = place + 1 == count && !matches!(received.content, Content::Message(..));
+                match (received.content, &mut *answer) {
+                    (Content::Message(kind, payload), Ok(replies)) => replies.push(Reply::new(kind, payload)),
+                    (Content::Refused(error), _) => *answer = Err(error),
+                    _ => {}
                 }
-                match received.content {
-                    Content::Message(kind, payload) => current.push(Reply::new(kind, payload)),
-                    Content::Done => answers.push(Ok(std::mem::take(&mut current))),
-                    Content::Refused(error) => {
-                        current.clear();
-                        answers.push(Err(error));
-                    }
-                }
-                Ok((answers.len() == wanted).then_some(()))
+                Ok(is_last.then_some(()))
             })?;
         }
         Ok(answers)
