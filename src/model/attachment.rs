@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use siphasher::sip128::{Hasher128, SipHasher24};
 
-use super::{ContainerId, ContainerRoute, Dns, IfName, Mac, Network, NetworkName, PortMap, Rates};
+use super::{ContainerId, ContainerRoute, Dns, IfName, Mac, Network, NetworkName, PortMap, Rates, is_default};
 
 /// The link group of everything that springline creates, so that `ip link show group 171` lists it.
 pub const LINK_GROUP: u32 = 171;
@@ -90,6 +90,7 @@ pub struct Address {
     /// The address with its prefix length.
     pub net: IpNet,
     /// The gateway that the range names for it; routed mode has its own and ignores this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<IpAddr>,
 }
 
@@ -139,17 +140,23 @@ pub struct Attachment {
     /// What the container's interface holds.
     pub addresses: Vec<Address>,
     /// Routes inside the container; `None`: a default route for each family in use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container_routes: Option<Vec<ContainerRoute>>,
     /// The leases that back the addresses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leases: Vec<Lease>,
     /// Name servers to report.
+    #[serde(default, skip_serializing_if = "Dns::is_empty")]
     pub dns: Dns,
     /// Ports of the host that lead to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<PortMap>,
     /// Whether those who call us listen on the ports already, to keep them from others: podman does, before it sets up
     /// the network.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ports_are_held: bool,
     /// To which rates it is limited.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub rates: Rates,
 }
 

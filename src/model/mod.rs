@@ -32,3 +32,8 @@ pub use port::{PortMap, Protocol};
 pub use range::{Range, RangeSet};
 pub use rate::{Rate, Rates};
 pub use wish::{Wanted, Wish};
+
+/// What is as it is unless somebody wants otherwise is left out of records, which are written at each ADD.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}

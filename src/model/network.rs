@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{Addressing, Family, HostLinkTemplate, HostRoutes, IfName, Mac, NetworkName, RangeSet, Rates};
+use super::{Addressing, Family, HostLinkTemplate, HostRoutes, IfName, Mac, NetworkName, RangeSet, Rates, is_default};
 
 /// A named configuration to which containers are attached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,7 @@ pub struct Network {
     /// How host-side links are named.
     pub host_link: HostLinkTemplate,
     /// Further networks that are routed to the container.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<RoutedNetwork>,
     /// How the host's routes toward containers are marked.
     pub host_routes: HostRoutes,
@@ -27,29 +28,39 @@ pub struct Network {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy: Option<Proxy>,
     /// Where addresses come from; `None`: the interface gets none from us.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ipam: Option<Ipam>,
     /// What to do about IP forwarding on the host.
     pub forwarding: Forwarding,
     /// Name servers to report.
+    #[serde(default, skip_serializing_if = "Dns::is_empty")]
     pub dns: Dns,
     /// Whether containers are hidden behind the host's addresses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub masquerade: Option<Masquerade>,
     /// Whether containers may send from their own addresses only.
     pub anti_spoof: bool,
     /// Which other containers they reach.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub isolation: Isolation,
     /// To which rates each of them is limited.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub rates: Rates,
     /// sysctls inside the container: paths below `/proc/sys/net`, in which [`Network::IFNAME`] stands for its
     /// interface, and values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sysctls: Vec<(String, String)>,
     /// Flags of the container's interface.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub flags: LinkFlags,
     /// The length of its queue, in packets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub txqueuelen: Option<u32>,
     /// Whether its default routes go before those of other interfaces.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub default_route: DefaultRoute,
     /// The metric of its default routes, where none is given for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric: Option<u32>,
 }
 
@@ -62,6 +73,7 @@ impl Network {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proxy {
     /// On which link; `None`: on that whose network an address is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<IfName>,
     /// Whether somebody who has the address already is looked for first.
     pub probe: bool,
@@ -92,6 +104,7 @@ pub enum DefaultRoute {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Masquerade {
     /// Not toward these networks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub except: Vec<IpNet>,
 }
 
@@ -198,6 +211,7 @@ pub struct RoutedNetwork {
     /// The network.
     pub dst: IpNet,
     /// The next hop inside the container; `None`: chosen by the plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub via: Option<IpAddr>,
 }
 
@@ -207,16 +221,22 @@ pub struct ContainerRoute {
     /// The destination.
     pub dst: IpNet,
     /// The next hop; `None`: the gateway of the family.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gw: Option<IpAddr>,
     /// MTU along the path, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
     /// Advertised maximum segment size, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advmss: Option<u32>,
     /// Metric.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<u32>,
     /// Routing table number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<u32>,
     /// `rtm_scope`: 0 universe, 253 link, 254 host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<u8>,
 }
 
@@ -242,10 +262,13 @@ pub enum Ipam {
         /// One address is taken from each set.
         ranges: Vec<RangeSet>,
         /// Fixed addresses of every attachment of this network (so usually of its only one).
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
         addresses: Vec<FixedAddress>,
         /// Routes inside the container; `None`: a default route for each family in use.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         routes: Option<Vec<ContainerRoute>>,
         /// Where leases are kept if not below the state directory.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         data_dir: Option<PathBuf>,
     },
     /// Another CNI IPAM plugin, found on `CNI_PATH`.
@@ -261,6 +284,7 @@ pub struct FixedAddress {
     /// The address with its prefix length.
     pub net: IpNet,
     /// The gateway to use with it on a bridge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<IpAddr>,
 }
 
@@ -304,12 +328,16 @@ pub enum Forwarding {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dns {
     /// Addresses of name servers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nameservers: Vec<String>,
     /// The local domain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub domain: Option<String>,
     /// Search domains.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub search: Vec<String>,
     /// Resolver options.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<String>,
 }
 

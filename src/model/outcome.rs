@@ -15,8 +15,10 @@ pub struct Outcome {
     /// The container's addresses.
     pub addresses: Vec<OutcomeAddress>,
     /// The container's routes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<ContainerRoute>,
     /// Name servers.
+    #[serde(default, skip_serializing_if = "Dns::is_empty")]
     pub dns: Dns,
 }
 
@@ -26,10 +28,12 @@ pub struct OutcomeLink {
     /// Its name.
     pub name: String,
     /// Its MAC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mac: Option<Mac>,
     /// Its MTU in bytes.
     pub mtu: u32,
     /// The container's namespace; `None` for a link of the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub netns: Option<String>,
 }
 
@@ -39,6 +43,7 @@ pub struct OutcomeAddress {
     /// The address with its prefix length.
     pub net: IpNet,
     /// Its gateway, if it is of the same family.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<IpAddr>,
 }
 

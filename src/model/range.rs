@@ -22,8 +22,10 @@ pub struct Range {
     /// The last address that may be given out.
     pub end: IpAddr,
     /// The gateway; never given out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<IpAddr>,
     /// Networks of which nothing is given out, unless it is asked for by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exclude: Vec<IpNet>,
 }
 

@@ -15,8 +15,10 @@ const LEAST_BURST: u64 = 10_000;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rates {
     /// What the container receives. (The CNI conventions call this ingress.)
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub received: Option<Rate>,
     /// What it sends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent: Option<Rate>,
 }
 

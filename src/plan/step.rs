@@ -65,11 +65,11 @@ pub struct Readiness {
     pub side: Side,
     /// Links that must carry packets: a transmit queue is activated, a bridge port enabled and the route for
     /// IPv6 multicast made from a work queue (`linkwatch_event()`) once the other end has come up.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<IfName>,
     /// IPv6 addresses that the kernel must answer for: it joins their solicited-node group and inserts their
     /// local route from a work queue too, even without duplicate address detection (`addrconf_dad_work()`).
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<LinkAddress>,
 }
 
