@@ -6,11 +6,13 @@ mod allocator;
 use std::ffi::OsString;
 use std::io::Write;
 use std::panic::{self, PanicHookInfo};
-use std::process::{self, ExitCode};
+use std::process::ExitCode;
 use std::{env, io};
 
+use serde_json::Value;
 use springline::error::{Code, Error};
 use springline::front::{cni, netavark};
+use springline::kernel::leave;
 
 #[cfg(target_env = "musl")]
 #[global_allocator]
@@ -30,36 +32,34 @@ fn main() -> ExitCode {
     // netavark calls its plugins with one of four words; they are not for clap either.
     let word = env::args_os().nth(1);
     if let Some(word) = word.as_deref().and_then(|word| netavark::WORDS.into_iter().find(|known| word == *known)) {
-        return serve_netavark(word);
+        serve_netavark(word);
     }
     springline::cli::main()
 }
 
-fn serve_netavark(word: &str) -> ExitCode {
+fn serve_netavark(word: &str) -> ! {
     let arguments: Vec<OsString> = env::args_os().skip(2).collect();
     answer_panics(netavark::failure);
-    deliver(&netavark::serve(word, &arguments))
+    leave(deliver(&netavark::serve(word, &arguments)))
 }
 
-fn serve_cni(command: &str) -> ExitCode {
+fn serve_cni(command: &str) -> ! {
     answer_panics(cni::failure);
-    deliver(&cni::serve(command, &|name| env::var_os(name)))
+    leave(deliver(&cni::serve(command, &|name| env::var_os(name))))
 }
 
 /// A panic is our defect, and still the runtime must get its one document. In place of unwinding, which would not undo
 /// anything either, and whose tables were an eighth of the program: the record says what there is to undo.
-#[allow(clippy::exit)] // the one place
 fn answer_panics(failure: fn(&Error) -> cni::Reply) {
     panic::set_hook(Box::new(move |panic| {
-        let _ = deliver(&failure(&defect(panic)));
-        process::exit(1);
+        leave(deliver(&failure(&defect(panic))));
     }));
 }
 
-/// Prints what a runtime is told, and takes back what it cannot be told of.
-fn deliver(reply: &cni::Reply) -> ExitCode {
+/// Prints what a runtime is told, and takes back what it cannot be told of; the status to end with.
+fn deliver(reply: &cni::Reply) -> u8 {
     if let Some(document) = &reply.stdout
-        && let Err(error) = print(&format!("{document}\n"))
+        && let Err(error) = print(document)
     {
         complain(&format!("springline: cannot write the result: {error}"));
         if let Some(key) = &reply.unless_printed
@@ -67,15 +67,17 @@ fn deliver(reply: &cni::Reply) -> ExitCode {
         {
             complain(&format!("springline: cannot take {key} back: {error}"));
         }
-        return ExitCode::FAILURE;
+        return 1;
     }
-    if reply.failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    reply.failed.into()
 }
 
 /// One write, so that it is all or nothing.
-fn print(text: &str) -> io::Result<()> {
+fn print(document: &Value) -> io::Result<()> {
+    let mut text = serde_json::to_vec(document)?;
+    text.push(b'\n');
     let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
+    stdout.write_all(&text)?;
     stdout.flush()
 }
 

@@ -21,12 +21,13 @@ const FLOORS: [(&str, u8); 13] = [
 ];
 
 /// Neighbours on one floor that may see each other, and why.
-const NEIGHBOURS: [(&str, &str); 5] = [
+const NEIGHBOURS: [(&str, &str); 6] = [
     ("model", "error"), // the one error type
     ("doctor", "plan"), // which sysctls there are is said once
     ("ipam", "store"),  // ranges are chosen over the lease store
     ("ipam", "kernel"),
-    ("cli", "front"), // the demonstration goes through the same runtime
+    ("store", "kernel"), // to wait for a lock has a deadline
+    ("cli", "front"),    // the demonstration goes through the same runtime
 ];
 
 #[test]

@@ -52,6 +52,7 @@ pub(crate) use neighbour::{add_proxy, delete_proxy};
 pub use netns::{Netns, NetnsError};
 pub use ping::ping;
 pub use probe::{Lack, probe, probe_bridge_vlans};
+pub use process::leave;
 pub use remove::remove_link;
 pub use rootfs::{Rootfs, Written};
 pub use route::{FibAnswer, LOCAL_TABLE};

@@ -1,14 +1,17 @@
-//! The two system calls that have no safe wrapper, each behind a function that is safe to call here.
+//! The four system calls that have no safe wrapper, each behind a function that is safe to call here.
 //!
 //! Unsafe code is denied everywhere else, but for the allocator of the program.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SaFlags, SigAction, SigEvent, SigHandler, SigSet, SigevNotify, Signal, sigaction};
+use nix::sys::timer::{Expiration, Timer, TimerSetTimeFlags};
+use nix::time::ClockId;
 use nix::unistd::ForkResult;
 
 /// Runs `work` in a forked child, which then ends. The process must have no other thread (none of
@@ -31,8 +34,7 @@ pub(super) fn in_child(kept: &[BorrowedFd<'_>], work: impl FnOnce()) -> Result<(
             }
             let_go_of_all_but(kept);
             work();
-            #[allow(clippy::exit)] // a child that returned would run the parent's code a second time
-            std::process::exit(0)
+            leave(0) // a child that returned would run the parent's code a second time
         }
     }
 }
@@ -57,4 +59,30 @@ pub(crate) fn die_with_parent(command: &mut Command) {
     unsafe {
         command.pre_exec(|| set_pdeathsig(Signal::SIGKILL).map_err(Into::into));
     }
+}
+
+/// Has whatever the process blocks in be interrupted (`EINTR`) when so much time has passed, and each tenth of a second
+/// from then on, until the timer is dropped: flock(2) and fcntl(2) wait for locks without a deadline of their own.
+#[allow(unsafe_code)]
+pub(crate) fn interrupt_after(patience: Duration) -> Result<Timer, Errno> {
+    extern "C" fn do_nothing(_: i32) {}
+    // Without SA_RESTART, by which the call would just go on.
+    let action = SigAction::new(SigHandler::Handler(do_nothing), SaFlags::empty(), SigSet::empty());
+    // SAFETY: the handler does nothing, and nobody else uses the signal.
+    unsafe { sigaction(Signal::SIGALRM, &action) }?;
+    // A program inherits from its caller which signals it does not get.
+    SigSet::from(Signal::SIGALRM).thread_unblock()?;
+    let signal = SigevNotify::SigevSignal { signal: Signal::SIGALRM, si_value: 0 };
+    let mut timer = Timer::new(ClockId::CLOCK_MONOTONIC, SigEvent::new(signal))?;
+    let from_then_on = Expiration::IntervalDelayed(patience.into(), Duration::from_millis(100).into());
+    timer.set(from_then_on, TimerSetTimeFlags::empty())?;
+    Ok(timer)
+}
+
+/// Ends the program, without the farewell of the standard library: that unmaps the stack for signals, which costs a
+/// fiftieth of an ADD. What is buffered must have been written.
+#[allow(unsafe_code)]
+pub fn leave(status: u8) -> ! {
+    // SAFETY: no destructor, and no function registered for the end, has anything to do that the kernel does not do.
+    unsafe { nix::libc::_exit(status.into()) }
 }

@@ -4,13 +4,12 @@
 //! `locks/attachments`, at an offset made from its key, locked by fcntl(2): any number of attachments, and no
 //! file to create and remove for each.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
-use std::{fs, thread};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
@@ -19,6 +18,7 @@ use nix::sys::stat::{major, minor};
 
 use super::Store;
 use crate::error::{Code, Coded, Error, Result};
+use crate::kernel::process;
 use crate::model::AttachmentKey;
 
 /// How long to wait for a lock before giving up with "try again later". What is done under the locks takes
@@ -34,10 +34,11 @@ pub enum Lock {
     Attachment(Rc<File>, i64),
 }
 
-/// Why a lock was not had.
-enum Refused {
-    Busy(Option<String>),
-    Failed(io::Error),
+/// Whether to wait for a lock that somebody holds, or to be told so (`WouldBlock`).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    No,
+    UntilInterrupted,
 }
 
 impl Store {
@@ -45,11 +46,11 @@ impl Store {
     /// so that it leaves no file.
     pub fn lock(&self) -> Result<Lock> {
         let file = self.locks_dir()?;
-        wait_for("the host's state", || match file.try_lock() {
-            Ok(()) => Ok(()),
-            Err(TryLockError::WouldBlock) => Err(Refused::Busy(holder_of(&file))),
-            Err(TryLockError::Error(error)) => Err(Refused::Failed(error)),
-        })?;
+        let take = |wait| match wait {
+            Wait::No => file.try_lock().map_err(io::Error::from),
+            Wait::UntilInterrupted => file.lock(),
+        };
+        wait_for("the host's state", take, || holder_of(&file))?;
         // What a killed process left unfinished is nobody's now.
         let _ = fs::remove_file(self.root.join(super::atomic::UNFINISHED));
         Ok(Lock::State(file))
@@ -60,7 +61,8 @@ impl Store {
     pub fn lock_attachment(&self, key: &AttachmentKey) -> Result<Lock> {
         let file = self.attachment_locks()?;
         let at = offset(key);
-        wait_for(&format!("attachment {key}"), || try_lock_byte(&file, at))?;
+        let take = |wait| take_byte(&file, at, wait);
+        wait_for(&format!("attachment {key}"), take, || holder_of_byte(&file, at))?;
         Ok(Lock::Attachment(file, at))
     }
 
@@ -68,10 +70,10 @@ impl Store {
     pub fn try_lock_attachment(&self, key: &AttachmentKey) -> Result<Option<Lock>> {
         let file = self.attachment_locks()?;
         let at = offset(key);
-        match try_lock_byte(&file, at) {
+        match take_byte(&file, at, Wait::No) {
             Ok(()) => Ok(Some(Lock::Attachment(file, at))),
-            Err(Refused::Busy(_)) => Ok(None),
-            Err(Refused::Failed(error)) => Err(error).coded(Code::Io, || format!("lock attachment {key}")),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error).coded(Code::Io, || format!("lock attachment {key}")),
         }
     }
 
@@ -112,34 +114,45 @@ fn byte(kind: i32, at: i64) -> libc::flock {
     libc::flock { l_type: narrow(kind), l_whence: narrow(libc::SEEK_SET), l_start: at, l_len: 1, l_pid: 0 }
 }
 
-fn try_lock_byte(file: &File, at: i64) -> std::result::Result<(), Refused> {
-    match fcntl(file, FcntlArg::F_SETLK(&byte(libc::F_WRLCK, at))) {
+fn take_byte(file: &File, at: i64, wait: Wait) -> io::Result<()> {
+    let wanted = byte(libc::F_WRLCK, at);
+    let taken = match wait {
+        Wait::No => fcntl(file, FcntlArg::F_SETLK(&wanted)),
+        Wait::UntilInterrupted => fcntl(file, FcntlArg::F_SETLKW(&wanted)),
+    };
+    match taken {
         Ok(_) => Ok(()),
-        Err(Errno::EAGAIN | Errno::EACCES) => {
-            let mut holder = byte(libc::F_WRLCK, at);
-            let asked = fcntl(file, FcntlArg::F_GETLK(&mut holder));
-            Err(Refused::Busy(asked.ok().filter(|_| holder.l_pid > 0).map(|_| holder.l_pid.to_string())))
-        }
-        Err(errno) => Err(Refused::Failed(errno.into())),
+        Err(Errno::EACCES) => Err(io::ErrorKind::WouldBlock.into()), // some file systems say so
+        Err(errno) => Err(errno.into()),
     }
 }
 
-fn wait_for(what: &str, mut attempt: impl FnMut() -> std::result::Result<(), Refused>) -> Result<()> {
+/// Who holds a byte's lock.
+fn holder_of_byte(file: &File, at: i64) -> Option<String> {
+    let mut holder = byte(libc::F_WRLCK, at);
+    fcntl(file, FcntlArg::F_GETLK(&mut holder)).ok()?;
+    (holder.l_pid > 0).then(|| holder.l_pid.to_string())
+}
+
+/// Takes a lock, in the order in which processes came. Who holds it is asked only to complain of him: `/proc/locks` is dear,
+/// and the dearer the more wait.
+fn wait_for(what: &str, take: impl Fn(Wait) -> io::Result<()>, holder: impl Fn() -> Option<String>) -> Result<()> {
+    let failed = |error: io::Error| Err(error).coded(Code::Io, || format!("lock {what}"));
+    match take(Wait::No) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+        taken => return taken.or_else(failed),
+    }
     let deadline = Instant::now() + PATIENCE;
-    let mut pause = Duration::from_micros(100);
+    let _timer = process::interrupt_after(PATIENCE).coded(Code::Io, || format!("wait for the lock of {what}"))?;
     loop {
-        match attempt() {
-            Ok(()) => return Ok(()),
-            Err(Refused::Failed(error)) => return Err(error).coded(Code::Io, || format!("lock {what}")),
-            Err(Refused::Busy(holder)) if Instant::now() >= deadline => {
-                let holder = holder.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
+        match take(Wait::UntilInterrupted) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted && Instant::now() < deadline => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                let holder = holder().map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
                 let why = format!("{holder} has held the lock for more than {} s", PATIENCE.as_secs());
                 return Err(Error::new(Code::TryAgainLater, why).context(format!("{what} is locked")));
             }
-            Err(Refused::Busy(_)) => {
-                thread::sleep(pause);
-                pause = (pause * 3 / 2).min(Duration::from_millis(2));
-            }
+            taken => return taken.or_else(failed),
         }
     }
 }
