@@ -24,11 +24,17 @@ fn main() -> io::Result<()> {
     std::os::unix::fs::symlink(Path::new("..").join(&target).join(profile).join("springline"), link)
 }
 
-/// What is released is linked by two scripts: nothing unwinds, and the tables for it (`.eh_frame`) are an eighth of the
+/// What is released has no symbols, but for whoever sets `SPRINGLINE_SYMBOLS`: stripped by the linker, it is the same program
+/// with and without, which it would not be by the profile's `strip` (cargo makes other names for other profiles).
+/// It is linked by two scripts: nothing unwinds, and the tables for it (`.eh_frame`) are an eighth of the
 /// program; and what an ADD runs is put together, for a program that runs for two milliseconds pays for each page.
 /// musl's target only, for which programs are released: glibc's own start-up objects refer to their tables.
 fn link_for_release() {
     let has = |key: &str, value: &str| env::var(key).is_ok_and(|is| is == value);
+    println!("cargo::rerun-if-env-changed=SPRINGLINE_SYMBOLS");
+    if has("PROFILE", "release") && env::var_os("SPRINGLINE_SYMBOLS").is_none() {
+        println!("cargo::rustc-link-arg-bins=-Wl,--strip-all");
+    }
     if has("CARGO_CFG_TARGET_ENV", "musl") && has("PROFILE", "release") {
         println!("cargo::rustc-link-arg-bins=-Wl,--no-eh-frame-hdr");
         let packaging = Path::new(&env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join("packaging");

@@ -17,8 +17,13 @@ pub(super) const UNFINISHED: &str = ".unfinished";
 /// without which a power cut may leave an empty file.
 pub(super) fn replace(path: &Path, bytes: &[u8], staging: &Path, durable: bool) -> io::Result<()> {
     let temporary = staging.join(UNFINISHED);
-    let _ = fs::remove_file(&temporary);
-    let written = write_new(&temporary, bytes, durable).and_then(|()| fs::rename(&temporary, path));
+    let written = match write_new(&temporary, bytes, durable) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::remove_file(&temporary).and_then(|()| write_new(&temporary, bytes, durable))
+        }
+        written => written,
+    };
+    let written = written.and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
         let _ = fs::remove_file(&temporary);
     }

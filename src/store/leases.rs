@@ -78,18 +78,18 @@ impl Store {
         let doing = || format!("reserve {} in network {}", lease.address, lease.network);
         let durable = lease.data_dir.is_some();
         let file = LeaseFile { owner: owner.clone(), boot: self.boot.clone() };
-        let bytes = serde_json::to_vec(&file).coded(Code::Internal, doing)?;
+        let bytes = || serde_json::to_vec(&file).map_err(io::Error::from);
         let dir = self.lease_dir(&lease.network, lease.data_dir.as_deref());
         let create = || match fs::hard_link(self.record_path(owner), &path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => atomic::create(&path, &bytes, false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => atomic::create(&path, &bytes()?, false),
             linked => linked,
         };
-        let create = || if durable { atomic::create(&path, &bytes, true) } else { create() };
+        let create = || if durable { atomic::create(&path, &bytes()?, true) } else { create() };
         match self.in_dir(&dir, create)? {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match self.lease_owner(lease)? {
                 Some(holder) if holder != *owner => return Err(leased(lease, &holder)),
-                _ => atomic::replace(&path, &bytes, &dir, durable).coded(Code::Io, doing)?,
+                _ => bytes().and_then(|bytes| atomic::replace(&path, &bytes, &dir, durable)).coded(Code::Io, doing)?,
             },
             Err(error) => return Err(error).coded(Code::Io, doing),
         }

@@ -25,7 +25,11 @@ const MAX_SIZE: u32 = 1 << 20;
 /// Magic and cursor.
 const HEADER: u64 = 32;
 const MAGIC: &[u8; 16] = b"springline ring1";
-const PAGE: usize = 4096;
+/// So much of a ring is looked at at once: mostly, the next address is free.
+const PIECE: usize = 512;
+
+/// It is written in place: not in somebody else's, by way of a link.
+const NO_LINK: i32 = nix::libc::O_NOFOLLOW;
 
 /// How the addresses of a range set are numbered.
 #[derive(Debug, Clone)]
@@ -122,9 +126,6 @@ fn length(range: &Range) -> u128 {
 }
 
 /// An open ring file.
-/// It is written in place: not in somebody else's, by way of a link.
-const NO_LINK: i32 = nix::libc::O_NOFOLLOW;
-
 #[derive(Debug)]
 pub(super) struct Ring {
     file: File,
@@ -195,12 +196,12 @@ impl Ring {
     }
 
     fn find_free(&self, from: u32, to: u32) -> io::Result<Option<u32>> {
-        let mut page = [0u8; PAGE];
+        let mut piece = [0u8; PIECE];
         let mut at = from / 8;
         while at * 8 < to {
-            let count = ((to.div_ceil(8) - at) as usize).min(PAGE);
-            self.file.read_exact_at(&mut page[..count], HEADER + u64::from(at))?;
-            for (byte, bits) in (at..).zip(&page[..count]) {
+            let count = ((to.div_ceil(8) - at) as usize).min(PIECE);
+            self.file.read_exact_at(&mut piece[..count], HEADER + u64::from(at))?;
+            for (byte, bits) in (at..).zip(&piece[..count]) {
                 let free = (0..8)
                     .map(|bit| byte * 8 + bit)
                     .find(|index| *index >= from && *index < to && bits & (1 << (index % 8)) == 0);
