@@ -34,6 +34,11 @@ fn main() -> ExitCode {
     if let Some(word) = word.as_deref().and_then(|word| netavark::WORDS.into_iter().find(|known| word == *known)) {
         serve_netavark(word);
     }
+    // Nothing unwinds in what is released, and to abort would be to leave a core dump.
+    panic::set_hook(Box::new(|panic| {
+        complain(&format!("springline: {}", defect(panic)));
+        leave(1);
+    }));
     springline::cli::main()
 }
 
