@@ -34,31 +34,29 @@ fn main() -> ExitCode {
     if let Some(word) = word.as_deref().and_then(|word| netavark::WORDS.into_iter().find(|known| word == *known)) {
         serve_netavark(word);
     }
-    // Nothing unwinds in what is released, and to abort would be to leave a core dump.
-    panic::set_hook(Box::new(|panic| {
-        complain(&format!("springline: {}", defect(panic)));
-        leave(1);
-    }));
+    end_at_panics(|defect| {
+        complain(&format!("springline: {defect}"));
+        1
+    });
     springline::cli::main()
 }
 
 fn serve_netavark(word: &str) -> ! {
     let arguments: Vec<OsString> = env::args_os().skip(2).collect();
-    answer_panics(netavark::failure);
+    end_at_panics(|defect| deliver(&netavark::failure(defect)));
     leave(deliver(&netavark::serve(word, &arguments)))
 }
 
 fn serve_cni(command: &str) -> ! {
-    answer_panics(cni::failure);
+    end_at_panics(|defect| deliver(&cni::failure(defect)));
     leave(deliver(&cni::serve(command, &|name| env::var_os(name))))
 }
 
-/// A panic is our defect, and still the runtime must get its one document. In place of unwinding, which would not undo
-/// anything either, and whose tables were an eighth of the program: the record says what there is to undo.
-fn answer_panics(failure: fn(&Error) -> cni::Reply) {
-    panic::set_hook(Box::new(move |panic| {
-        leave(deliver(&failure(&defect(panic))));
-    }));
+/// A panic is our defect, and still the runtime must get its one document, and a person a message rather than a core
+/// dump: `tell` does that, and returns the status to end with. In place of unwinding, which would not undo anything
+/// either, and whose tables were an eighth of the program: the record says what there is to undo.
+fn end_at_panics(tell: fn(&Error) -> u8) {
+    panic::set_hook(Box::new(move |panic| leave(tell(&defect(panic)))));
 }
 
 /// Prints what a runtime is told, and takes back what it cannot be told of; the status to end with.

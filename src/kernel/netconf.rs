@@ -3,7 +3,7 @@
 
 use rtnetlink::packet_core::NetlinkSerializable;
 
-use super::attributes::attribute;
+use super::attributes::{Attributes, attribute};
 use super::endpoint::Endpoint;
 use super::route::family;
 use super::socket::{Answer, KernelError, Request};
@@ -32,8 +32,9 @@ impl NetlinkSerializable for Question {
     }
 
     fn serialize(&self, buffer: &mut [u8]) {
-        let attribute = [8_u16.to_ne_bytes(), IFINDEX.to_ne_bytes()].concat();
-        buffer.copy_from_slice(&[[self.0, 0, 0, 0].as_slice(), &attribute, &ALL.to_ne_bytes()].concat());
+        let mut attributes = Attributes::default();
+        attributes.put(IFINDEX, &ALL.to_ne_bytes());
+        buffer.copy_from_slice(&[[self.0, 0, 0, 0].as_slice(), &attributes.into_bytes()].concat());
     }
 }
 

@@ -5,10 +5,11 @@
 //! container's end, whoever is root in the container could take the limit away.)
 
 use nix::errno::Errno;
-use rtnetlink::packet_core::{DefaultNla, Emitable, NLA_F_NESTED, Nla, NlasIterator};
+use rtnetlink::packet_core::{DefaultNla, NLA_F_NESTED, Nla};
 use rtnetlink::packet_route::RouteNetlinkMessage as Message;
 use rtnetlink::packet_route::tc::{TcAttribute, TcHandle, TcHeader, TcMessage, TcOption};
 
+use super::attributes::{Attributes, attribute};
 use super::endpoint::Endpoint;
 use super::socket::{KernelError, Request};
 use crate::plan::Rate;
@@ -165,15 +166,12 @@ fn u32_of_everything(to: u32) -> Vec<DefaultNla> {
 /// One action `mirred` that takes the packet away to leave by another link (`TCA_EGRESS_REDIR`, `TC_ACT_STOLEN`).
 fn redirection(to: u32) -> Vec<u8> {
     let params = [0u32, 0, 4, 0, 0, 1, to].map(u32::to_ne_bytes).concat(); // struct tc_mirred
-    let options = DefaultNla::new(2 | NLA_F_NESTED, emitted(&[DefaultNla::new(2, params)])); // TCA_MIRRED_PARMS
-    let kind = DefaultNla::new(1, b"mirred\0".to_vec());
-    emitted(&[DefaultNla::new(1 | NLA_F_NESTED, emitted(&[kind, options]))])
-}
-
-fn emitted(attributes: &[DefaultNla]) -> Vec<u8> {
-    let mut bytes = vec![0; attributes.buffer_len()];
-    attributes.emit(&mut bytes);
-    bytes
+    let mut actions = Attributes::default();
+    actions.nest(1, |action| {
+        action.put_text(1, "mirred");
+        action.nest(2, |options| options.put(2, &params)); // TCA_MIRRED_PARMS
+    });
+    actions.into_bytes()
 }
 
 /// The rate of `cake` or `tbf`, in bits a second.
@@ -189,11 +187,8 @@ pub(super) fn read_rate(message: &TcMessage) -> Option<u64> {
     })?;
     let mut raw = vec![0; options.value_len()];
     options.emit_value(&mut raw);
-    let value = |wanted: u16| {
-        let found = NlasIterator::new(raw.as_slice()).filter_map(Result::ok).find(|nla| nla.kind() == wanted);
-        found.map(|nla| nla.value().to_vec())
-    };
-    let wide = |bytes: Vec<u8>| Some(u64::from_ne_bytes(bytes.get(..8)?.try_into().ok()?));
+    let value = |wanted: u16| attribute(&raw, wanted);
+    let wide = |bytes: &[u8]| Some(u64::from_ne_bytes(bytes.get(..8)?.try_into().ok()?));
     let bytes = match kind {
         "cake" => wide(value(2)?)?,
         "tbf" => match value(4).and_then(wide) {

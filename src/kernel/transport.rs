@@ -14,6 +14,7 @@ use rtnetlink::packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, Netli
 use rtnetlink::sys::{Socket, SocketAddr};
 
 use super::KernelError;
+use super::attributes::attribute;
 
 /// What one receive takes: the kernel makes its answers no longer than this (`NLMSG_GOODSIZE`, or what the reader offers).
 pub(super) const ANSWER: usize = 32768;
@@ -186,17 +187,10 @@ fn refusal(payload: &[u8], echo: usize) -> Option<KernelError> {
 }
 
 /// The text of an extended ack.
-fn extended_ack(mut attributes: &[u8]) -> Option<String> {
+fn extended_ack(attributes: &[u8]) -> Option<String> {
     const NLMSGERR_ATTR_MSG: u16 = 1;
-    while let [l0, l1, t0, t1, ..] = *attributes {
-        let length = usize::from(u16::from_ne_bytes([l0, l1]));
-        let value = attributes.get(4..length)?;
-        if u16::from_ne_bytes([t0, t1]) == NLMSGERR_ATTR_MSG {
-            return Some(String::from_utf8_lossy(value).trim_end_matches('\0').to_owned());
-        }
-        attributes = attributes.get(length.next_multiple_of(4)..)?;
-    }
-    None
+    let text = attribute(attributes, NLMSGERR_ATTR_MSG)?;
+    Some(String::from_utf8_lossy(text).trim_end_matches('\0').to_owned())
 }
 
 #[cfg(test)]

@@ -47,7 +47,9 @@ pub(super) fn add(element: &Element, owner: &str) -> NfTablesMessage {
                     verdict.put_text(VERDICT_CHAIN, chain);
                 });
             }),
-            Some(value) => attributes.nest(DATA, |data| data.put(DATA_VALUE, &target(value).unwrap_or_default())),
+            Some(Value::To(address, port)) => {
+                attributes.nest(DATA, |data| data.put(DATA_VALUE, &target(*address, *port)));
+            }
             None => {}
         }
         attributes.put(USER_DATA, &user_data(&[(0, text(owner))]));

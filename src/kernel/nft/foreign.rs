@@ -11,6 +11,7 @@ use rtnetlink::packet_core::{DefaultNla, Nla};
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily};
 
 use super::Nft;
+use super::key::octets;
 use crate::kernel::KernelError;
 use crate::kernel::netfilter;
 use crate::plan::TABLE;
@@ -259,17 +260,13 @@ impl Barrier {
     pub fn lets_pass(&self, group: u32, links: &[String], addresses: &[IpAddr]) -> bool {
         let starts =
             |name: &String, other: &String| name.starts_with(other.as_str()) || other.starts_with(name.as_str());
-        let octets = |address: &IpAddr| match address {
-            IpAddr::V4(v4) => v4.octets().to_vec(),
-            IpAddr::V6(v6) => v6.octets().to_vec(),
-        };
         self.passes.iter().any(|pass| match pass {
             Pass::Anything => true,
             Pass::Group(there) => *there == group,
             Pass::Link(name) => !name.is_empty() && links.iter().any(|link| starts(link, name)),
             Pass::Address(bytes) => {
                 let common = |address: &IpAddr| {
-                    let own = octets(address);
+                    let own = octets(*address);
                     let own = own.get(..bytes.len()).unwrap_or(&own);
                     // A masked comparison shows the network's own address: its last octets are zero.
                     let known = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);

@@ -87,17 +87,12 @@ fn append_address(bytes: &mut Vec<u8>, address: IpAddr) {
     }
 }
 
-/// What an element of a map leads to, if it is data.
-pub(super) fn target(value: &Value) -> Option<Vec<u8>> {
-    match value {
-        Value::Goto(_) => None,
-        Value::To(address, port) => {
-            let mut bytes = octets(*address);
-            bytes.extend_from_slice(&port.to_be_bytes());
-            bytes.extend_from_slice(&[0; 2]);
-            Some(bytes)
-        }
-    }
+/// The address and port that an element of a map leads to.
+pub(super) fn target(address: IpAddr, port: u16) -> Vec<u8> {
+    let mut bytes = octets(address);
+    bytes.extend_from_slice(&port.to_be_bytes());
+    bytes.extend_from_slice(&[0; 2]);
+    bytes
 }
 
 /// The address and port that such data stand for.

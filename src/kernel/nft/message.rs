@@ -5,11 +5,12 @@ use netlink_packet_netfilter::nftables::{
     SetDescription, SetFlags, SetMessage, TableAttribute, TableMessage,
 };
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
-use rtnetlink::packet_core::{DefaultNla, Emitable, NLA_F_NESTED};
+use rtnetlink::packet_core::{DefaultNla, NLA_F_NESTED};
 
 use super::element;
 use super::expression::compile;
 use super::key::{field_length, key_length};
+use crate::kernel::attributes::Attributes;
 use crate::plan::{Chain, Element, Kind, Leads, NetworkChain, Part, Set, TABLE, Table, VERSION};
 
 /// One change of a transaction.
@@ -159,8 +160,9 @@ fn new_set(set: Set, id: u32) -> Message {
     if is_concatenation && set.has_networks() {
         let fields = key.iter().map(|kind| {
             // NFTA_LIST_ELEM with NFTA_SET_FIELD_LEN
-            let length = DefaultNla::new(1, length(field_length(*kind)).to_be_bytes().to_vec());
-            DefaultNla::new(1 | NLA_F_NESTED, emitted(&[length]))
+            let mut field = Attributes::default();
+            field.put(1, &length(field_length(*kind)).to_be_bytes());
+            DefaultNla::new(1 | NLA_F_NESTED, field.into_bytes())
         });
         attributes.push(SetAttribute::Description(vec![SetDescription::Concat(fields.collect())]));
     }
@@ -217,12 +219,6 @@ fn remove(table: Table, parts: &[Part]) -> Vec<Message> {
 
 fn length(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(0)
-}
-
-fn emitted(attributes: &[DefaultNla]) -> Vec<u8> {
-    let mut bytes = vec![0; attributes.buffer_len()];
-    attributes.emit(&mut bytes);
-    bytes
 }
 
 /// Text as nft keeps it, with the NUL.
