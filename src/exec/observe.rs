@@ -52,13 +52,16 @@ impl Engine {
         found.extend(self.look_into_tables(attachment, &prefixes)?);
         let uplink =
             uplinks.iter().flatten().find(|answer| answer.dst.prefix_len() == 0).and_then(|answer| answer.link);
+        let views: Vec<LinkView> = views.into_iter().flatten().collect();
+        let is_seen = |index: &u32| views.iter().any(|view| view.index == *index);
         let indices: BTreeSet<u32> = found.iter().filter_map(|(_, answer)| answer.link).chain(uplink).collect();
-        let links = self.host.look_up_indices(&indices.into_iter().collect::<Vec<_>>())?;
-        let by_index = |index: u32| links.iter().find(|view| view.index == index);
+        let unseen: Vec<u32> = indices.into_iter().filter(|index| !is_seen(index)).collect();
+        let others = self.host.look_up_indices(&unseen)?;
+        let by_index = |index: u32| views.iter().chain(&others).find(|view| view.index == index);
         facts.uplink_mtu = uplink.and_then(by_index).map(|view| view.link.mtu);
         facts.fib =
             found.iter().map(|(asked, answer)| fib_match(*asked, answer, answer.link.and_then(by_index))).collect();
-        for view in views.into_iter().flatten() {
+        for view in views {
             self.observe_link(facts, view)?;
         }
         match &attachment.network.mode {

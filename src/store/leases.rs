@@ -1,29 +1,17 @@
 //! Leases: one file an address, created exclusively, naming its owner.
 //!
-//! A lease is the owner's record by a second name (link(2)), which costs no more than the name. Where that cannot be,
-//! in a `dataDir` or before there is a record, it is a file of its own with as much of it as a lease needs.
+//! A lease is the owner's record by a second name, or in a `dataDir` a file of its own (ownership.rs).
 
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use serde::{Deserialize, Serialize};
-
+use super::ownership::Ownership;
 use super::ring::{Numbering, Ring};
 use super::{Store, atomic, names_in, read_optional, remove_optional};
 use crate::error::{Code, Coded, Error, Result};
 use crate::model::{AttachmentKey, Lease, NetworkName, RangeSet, RingSlot};
-
-/// The content of a lease file, or what of a record is one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LeaseFile {
-    /// Whose address it is.
-    #[serde(rename = "key")]
-    pub owner: AttachmentKey,
-    /// The boot in which it was given; a lease of an earlier boot holds nothing.
-    pub boot: String,
-}
 
 /// An address that is free to be reserved, and its place in the ring.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +46,7 @@ impl Store {
     pub fn lease_owner(&self, lease: &Lease) -> Result<Option<AttachmentKey>> {
         let path = self.lease_path(lease);
         let Some(bytes) = read_optional(&path)? else { return Ok(None) };
-        match serde_json::from_slice::<LeaseFile>(&bytes) {
+        match serde_json::from_slice::<Ownership>(&bytes) {
             Ok(file) => Ok(Some(file.owner).filter(|_| file.boot == self.boot)),
             Err(_) => self.owner_by_inode(&path, &lease.network),
         }
@@ -77,14 +65,9 @@ impl Store {
         let path = self.lease_path(lease);
         let doing = || format!("reserve {} in network {}", lease.address, lease.network);
         let durable = lease.data_dir.is_some();
-        let file = LeaseFile { owner: owner.clone(), boot: self.boot.clone() };
-        let bytes = || serde_json::to_vec(&file).map_err(io::Error::from);
         let dir = self.lease_dir(&lease.network, lease.data_dir.as_deref());
-        let create = || match fs::hard_link(self.record_path(owner), &path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => atomic::create(&path, &bytes()?, false),
-            linked => linked,
-        };
-        let create = || if durable { atomic::create(&path, &bytes()?, true) } else { create() };
+        let bytes = || self.ownership(owner);
+        let create = || if durable { atomic::create(&path, &bytes()?, true) } else { self.name_owner(&path, owner) };
         match self.in_dir(&dir, create)? {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match self.lease_owner(lease)? {

@@ -4,11 +4,11 @@
 //! /run/springline                            mode 0700; $SPRINGLINE_STATE_DIR moves it
 //!   attachments/<network>/<id>@<ifname>.json   one record each, replaced atomically
 //!   several/<id>                               empty: attachments of the container know of each other
-//!   leases/<network>/<address>                 one lease each, created exclusively: the record of whose it is, by a
-//!                                              second name
+//!   leases/<network>/<address>                 one lease each, created exclusively: the owner's record by another name,
+//!                                              see ownership.rs
 //!   leases/<network>/.owner-<hash>             with `ipam.dataDir` only: the addresses that an attachment had
 //!   leases/<network>/.ring-<hash>              which addresses of a range set are taken: a hint, see ring.rs
-//!   shared/<object>/<hash>                     one stake each in a bridge, holder or gateway address
+//!   shared/<object>/<hash>                     one stake each in a bridge, holder or gateway address: likewise
 //!   locks/                                     the directory is the state lock; attachments in it, a byte each; spare,
 //!                                              the file of a record that is gone, for the next one
 //! ```
@@ -19,20 +19,25 @@
 mod atomic;
 mod leases;
 mod lock;
+mod ownership;
 mod records;
 mod ring;
 mod shared;
 
 use std::cell::OnceCell;
 use std::fs::File;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::{env, fs, io};
 
 pub(crate) use leases::leased;
-pub use leases::{LeaseFile, Picked, RangeFull};
+pub use leases::{Picked, RangeFull};
 pub use lock::Lock;
+pub use ownership::Ownership;
+
+use nix::libc::O_DIRECTORY;
+use rustix::fs::Dir;
 
 use crate::error::{Code, Coded, Result};
 
@@ -127,16 +132,20 @@ fn names_in(dir: &Path) -> Result<Vec<String>> {
     each_name_in(dir)?.collect()
 }
 
-/// The same one by one, for who is not interested in all of them: there may be thousands.
+/// The same one by one, for who is not interested in all of them: there may be thousands. (Not by `fs::read_dir`: musl's
+/// opendir(3) takes its buffer from an allocator of its own, which begins with six system calls.)
 fn each_name_in(dir: &Path) -> Result<impl Iterator<Item = Result<String>>> {
     let failed = || format!("read directory {}", dir.display());
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => Some(entries),
+    let open = || Ok(Dir::new(File::options().read(true).custom_flags(O_DIRECTORY).open(dir)?)?);
+    let opened = match open() {
+        Ok(opened) => Some(opened),
         Err(error) if is_absent(&error) => None,
         Err(error) => return Err(error).coded(Code::Io, failed),
     };
     // Whoever sees less than there is would leave it there.
-    let names = entries.into_iter().flatten().map(move |entry| Ok(entry.coded(Code::Io, failed)?.file_name()));
-    let is_visible = |name: &String| !name.starts_with('.');
-    Ok(names.filter_map(move |name| name.map(|name| name.into_string().ok().filter(is_visible)).transpose()))
+    let names = opened.into_iter().flatten().map(move |entry| {
+        let entry = entry.map_err(io::Error::from).coded(Code::Io, failed)?;
+        Ok(entry.file_name().to_str().ok().filter(|name| !name.starts_with('.')).map(str::to_owned))
+    });
+    Ok(names.filter_map(Result::transpose))
 }

@@ -1,6 +1,7 @@
 //! Records: what was done for each attachment.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 
@@ -11,6 +12,31 @@ use crate::plan::Record;
 
 /// Between container and interface in a file's name: ids do not contain it.
 const AT: char = '@';
+
+/// What most records take, in bytes.
+const USUAL_LENGTH: usize = 8192;
+
+/// A text that is written in pieces. Every other piece of a document in JSON is one character (quotes, colons, commas,
+/// braces), and to append that as a slice takes three times as long.
+struct Text(Vec<u8>);
+
+impl io::Write for Text {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        match piece {
+            [byte] => self.0.push(*byte),
+            piece => self.0.extend_from_slice(piece),
+        }
+        Ok(piece.len())
+    }
+
+    fn write_all(&mut self, piece: &[u8]) -> io::Result<()> {
+        self.write(piece).map(drop)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 impl Store {
     pub(super) fn record_path(&self, key: &AttachmentKey) -> PathBuf {
@@ -43,8 +69,9 @@ impl Store {
         if record.knows_siblings() {
             self.note_several(&record.key.container)?;
         }
-        let bytes = serde_json::to_vec(record).coded(Code::Internal, || "encode record")?;
-        let replace = || atomic::replace_using(&self.spare_path(), &path, &bytes, &self.root);
+        let mut text = Text(Vec::with_capacity(USUAL_LENGTH));
+        serde_json::to_writer(&mut text, record).coded(Code::Internal, || "encode record")?;
+        let replace = || atomic::replace_using(&self.spare_path(), &path, &text.0, &self.root);
         self.in_dir(&self.records_of(&record.key.network), replace)?
             .coded(Code::Io, || format!("write record {}", path.display()))
     }

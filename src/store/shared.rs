@@ -1,9 +1,10 @@
 //! Stakes in what several attachments share: one file each, so that the last one out is known without
 //! reading every record.
 
-use std::fs;
 use std::path::PathBuf;
+use std::{fs, io};
 
+use super::ownership::Ownership;
 use super::{Store, atomic, each_name_in, names_in, read_optional, remove_optional};
 use crate::error::{Code, Coded, Result};
 use crate::model::{AttachmentKey, IfName};
@@ -51,9 +52,8 @@ impl Store {
         for object in names_in(&shared)? {
             for stake in names_in(&shared.join(&object))? {
                 let path = shared.join(&object).join(stake);
-                let owner =
-                    read_optional(&path)?.and_then(|text| AttachmentKey::parse(&String::from_utf8_lossy(&text)));
-                found.extend(owner.map(|owner| (path, owner)));
+                let file = read_optional(&path)?.and_then(|text| serde_json::from_slice::<Ownership>(&text).ok());
+                found.extend(file.map(|file| (path, file.owner)));
             }
         }
         Ok(found)
@@ -62,10 +62,15 @@ impl Store {
     /// Takes a stake.
     pub fn add_use(&self, shared: &Shared, key: &AttachmentKey) -> Result<()> {
         let dir = self.shared_dir(shared);
-        self.make_dir(&dir)?;
         let path = dir.join(stake_name(key));
-        atomic::replace(&path, key.to_string().as_bytes(), &self.root, false)
-            .coded(Code::Io, || format!("write {}", path.display()))
+        let taken = match self.in_dir(&dir, || self.name_owner(&path, key))? {
+            // One of an earlier attachment of the same name.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.ownership(key).and_then(|bytes| atomic::replace(&path, &bytes, &self.root, false))
+            }
+            taken => taken,
+        };
+        taken.coded(Code::Io, || format!("write {}", path.display()))
     }
 
     /// Gives a stake up, and removes what the last one leaves empty.

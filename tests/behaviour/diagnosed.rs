@@ -304,6 +304,14 @@ fn the_shipped_files_keep_services_away() {
     assert!(!well.is_bad() && well.status == Some(0), "{:#?}", well.findings);
 }
 
+/// What a file says that belongs to an attachment, if it were that of one that nobody knows.
+fn of_ghost(file: &Path) -> String {
+    let own = fs::read_to_string(file).expect("the file of an attachment");
+    let others = own.replace("\"container\":\"c\"", "\"container\":\"ghost\"");
+    assert_ne!(own, others);
+    others
+}
+
 #[test]
 fn what_the_dead_have_left() {
     plant(vec![
@@ -320,15 +328,14 @@ fn what_the_dead_have_left() {
         fault("state", "warning", "lease of n/ghost/eth0", |scene| {
             let leases = scene.lab.state_dir().join("leases/n");
             let own = scene.attached.ips().into_iter().next().expect("an address");
-            let lease = fs::read_to_string(leases.join(own)).expect("a lease");
-            let others = lease.replace("\"container\":\"c\"", "\"container\":\"ghost\"");
-            assert_ne!(lease, others);
+            let others = of_ghost(&leases.join(own));
             fs::write(leases.join("10.30.0.77"), others).expect("write a lease");
         }),
         fault("state", "warning", "stake of n/ghost/eth0", |scene| {
             let folder = scene.lab.state_dir().join("shared/bridge-br9");
             fs::create_dir_all(&folder).expect("make a folder");
-            fs::write(folder.join("0".repeat(32)), "n/ghost/eth0").expect("write a stake");
+            let record = scene.lab.state_dir().join("attachments/n/c@eth0.json");
+            fs::write(folder.join("0".repeat(32)), of_ghost(&record)).expect("write a stake");
         }),
         Fault {
             is_mended: false,

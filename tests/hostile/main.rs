@@ -195,5 +195,5 @@ fn honest_documents_are_taken() {
     assert_eq!(state.interfaces(&springline::wire::oci::Allowed::default()).expect("interfaces").len(), 2);
     springline::wire::wanted::InterfacesFile::parse(takes(10)).expect("interfaces");
     serde_json::from_slice::<springline::plan::Record>(takes(11)).expect("a record");
-    serde_json::from_slice::<springline::store::LeaseFile>(takes(12)).expect("a lease");
+    serde_json::from_slice::<springline::store::Ownership>(takes(12)).expect("a lease");
 }

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use springline::error::{Error, Result};
 use springline::model::{AttachmentKey, ContainerId, IfName, Lease, NetworkName, Range, RangeSet};
 use springline::plan::Record;
-use springline::store::{LeaseFile, Store};
+use springline::store::{Ownership, Store};
 use springline::wire::cni::base::Base;
 use springline::wire::cni::env::{Environment, Verb};
 
@@ -194,7 +194,7 @@ pub(crate) fn record_file(bytes: &[u8]) {
 
 /// What stands in a lease.
 pub(crate) fn lease_file(bytes: &[u8]) {
-    if let Ok(lease) = serde_json::from_slice::<LeaseFile>(bytes) {
+    if let Ok(lease) = serde_json::from_slice::<Ownership>(bytes) {
         safe_key(&lease.owner);
     }
 }
