@@ -15,25 +15,31 @@ use super::socket::{Answer, Request};
 use crate::model::{self, IfName, LINK_GROUP, Mac};
 use crate::plan::{BridgeLink, Holder, Ifb, Port, Veth};
 
+/// A veth works with one queue each way whatever it has (`veth_init_queues()` in `drivers/net/veth.c`, Linux ≥ 5.14), but has
+/// as many as the machine may have processors unless it is told otherwise: in `/sys/class/net/LINK/queues` they come and
+/// go, between which the kernel waits for all processors (`netif_set_real_num_tx_queues()`), and what they take of memory
+/// stays. A sixteenth of an ADD with two processors.
+const ONE_QUEUE: [LinkAttribute; 2] = [LinkAttribute::NumTxQueues(1), LinkAttribute::NumRxQueues(1)];
+
 /// Creates a veth pair: the host side here, the peer inside `netns` under its final name. The peer cannot
 /// be born up (ENOTCONN: `veth_open()` finds no partner yet), and the host side shall not be before its
 /// sysctls are set.
 pub(crate) fn create_veth(veth: &Veth, master: Option<u32>, netns: &Netns) -> Request {
-    let peer = LinkUnspec::new_with_name(veth.peer.as_str())
+    let mut peer = LinkUnspec::new_with_name(veth.peer.as_str())
         .address(veth.mac.octets().to_vec())
         .mtu(veth.mtu)
         .setns_by_fd(netns.file().as_raw_fd());
-    let peer = match veth.txqueuelen {
-        Some(length) => peer.append_extra_attribute(LinkAttribute::TxQueueLen(length)),
-        None => peer,
-    };
-    let peer = peer.build();
+    if let Some(length) = veth.txqueuelen {
+        peer = peer.append_extra_attribute(LinkAttribute::TxQueueLen(length));
+    }
+    let peer = ONE_QUEUE.into_iter().fold(peer, LinkMessageBuilder::append_extra_attribute).build();
     let mut host = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
         .name(veth.host.as_str())
         .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
         .address(veth.host_mac.octets().to_vec())
         .mtu(veth.host_mtu)
         .link_group(LINK_GROUP);
+    host = ONE_QUEUE.into_iter().fold(host, LinkMessageBuilder::append_extra_attribute);
     if let Some(master) = master {
         host = host.controller(master);
     }

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::model::{IfName, Mac};
 
 /// A veth pair. The peer is born inside the container under its final name: moved there, the pair would
-/// cost an RCU grace period (22 ms instead of 0.3), and for a moment the host would have an `eth0`.
+/// cost an RCU grace period (22 ms instead of 0.3), and for a moment the host would have an `eth0`. Each end has one queue
+/// each way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Veth {
     /// The host side's name.

@@ -293,14 +293,17 @@ impl Words<'_> {
     }
 }
 
+/// See `kernel::create_veth()`.
+const ONE_QUEUE: &str = "numtxqueues 1 numrxqueues 1";
+
 fn veth_line(veth: &Veth) -> String {
     let Veth { host, host_mac, host_mtu, alias: _, bridge, peer, mac, mtu, txqueuelen } = veth;
     let master = bridge.as_ref().map(|bridge| format!(" master {}", quoted(bridge.as_str()))).unwrap_or_default();
     let length = txqueuelen.map(|length| format!(" txqueuelen {length}")).unwrap_or_default();
     let (host, peer) = (quoted(host.as_str()), quoted(peer.as_str()));
     format!(
-        "ip link add dev {host} address {host_mac} mtu {host_mtu} group {LINK_GROUP}{master} \
-         type veth peer name {peer} address {mac} mtu {mtu}{length} netns \"$netns\""
+        "ip link add dev {host} address {host_mac} mtu {host_mtu} group {LINK_GROUP}{master} {ONE_QUEUE} \
+         type veth peer name {peer} address {mac} mtu {mtu}{length} {ONE_QUEUE} netns \"$netns\""
     )
 }
 

@@ -67,6 +67,24 @@ fn flags_and_queue() {
     attached.detach();
 }
 
+/// A veth uses one queue each way however many it has: of more, the kernel only keeps the memory.
+#[test]
+fn no_queue_too_many() {
+    let lab = Lab::new();
+    let queues = |link: &Value| [link["num_tx_queues"].clone(), link["num_rx_queues"].clone()];
+    lab.host().ip("link add plain type veth peer name other");
+    let plain = lab.host().ip_json("link show plain");
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    if processors > 1 {
+        assert_ne!(queues(&plain[0]), [json!(1), json!(1)], "the kernel has become thrifty itself");
+    }
+    let c = lab.container("c");
+    let attached = Attached::new(&lab, &conf(&json!({})), &c);
+    assert_eq!(queues(&attached.outside()), [json!(1), json!(1)]);
+    assert_eq!(queues(&attached.inside()), [json!(1), json!(1)]);
+    attached.detach();
+}
+
 /// The default routes of a container, as (link, metric) in the order in which they are used.
 fn defaults(c: &crate::common::Container, family: &str) -> Vec<(String, u64)> {
     let routes = c.netns().ip_json(&format!("{family} route show default"));

@@ -193,6 +193,15 @@ static void new_bridge(const char *name)
     end(message);
 }
 
+/* Of more queues than one, the kernel makes what it takes away again (veth_init_queues()). */
+static void one_queue(void)
+{
+    int one = 1;
+
+    attribute(IFLA_NUM_TX_QUEUES, &one, sizeof one);
+    attribute(IFLA_NUM_RX_QUEUES, &one, sizeof one);
+}
+
 /* The pair. The peer cannot be born up: there is nobody at the other end yet (veth_open(): ENOTCONN). */
 static void new_pair(const char *name, int namespace, int bridge)
 {
@@ -202,6 +211,7 @@ static void new_pair(const char *name, int namespace, int bridge)
 
     text(IFLA_IFNAME, name);
     attribute(IFLA_GROUP, &group, sizeof group);
+    one_queue();
     if (bridge)
         attribute(IFLA_MASTER, &bridge, sizeof bridge);
     info = nest(IFLA_LINKINFO);
@@ -211,6 +221,7 @@ static void new_pair(const char *name, int namespace, int bridge)
     put(&header, sizeof header);
     text(IFLA_IFNAME, "eth0");
     attribute(IFLA_NET_NS_FD, &namespace, sizeof namespace);
+    one_queue();
     close_nest(peer);
     close_nest(data);
     close_nest(info);
