@@ -64,7 +64,7 @@
 //! what `netns exec` becomes. Of the capabilities, `CAP_NET_ADMIN` and `CAP_SYS_ADMIN` (`setns(2)`) are needed to the end,
 //! and with the latter all others are within reach; `CAP_SYS_PTRACE` leads to `/proc/PID/ns/net`, `CAP_DAC_OVERRIDE` to
 //! state folders of others. A Landlock ruleset is inherited by the delegate, whose folders nobody knows, and takes a dozen
-//! system calls. What guards instead: no unsafe code but two calls and an allocator, names that lead nowhere ([`model`]), and
+//! system calls. What guards instead: no unsafe code but five calls and an allocator, names that lead nowhere ([`model`]), and
 //! files that are made exclusively, replaced by renaming, or written in place only where no symlink is followed.
 
 pub mod cli;

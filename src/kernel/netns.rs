@@ -98,7 +98,7 @@ impl Netns {
 
     /// Moves this thread into the namespace, for a process that is about to become another program.
     pub(super) fn enter(&self) -> io::Result<()> {
-        self.inner.enter().map_err(os_error)
+        enter(self.file())
     }
 
     /// Its cookie, `SO_NETNS_COOKIE`: by this it is told from all others.
@@ -133,7 +133,7 @@ impl Netns {
         }
         self.enter()?;
         let done = work();
-        if let Err(error) = setns(&home.file, CloneFlags::CLONE_NEWNET) {
+        if let Err(error) = enter(&home.file) {
             panic!("there is no way back from the container's network namespace: {error}");
         }
         Ok(done)
@@ -160,11 +160,10 @@ fn identity(file: &File) -> io::Result<(u64, u64)> {
     Ok((metadata.dev(), metadata.ino()))
 }
 
-fn os_error(error: netns_rs::Error) -> io::Error {
-    match error {
-        netns_rs::Error::SetnsError(errno) => io::Error::from_raw_os_error(errno as i32),
-        other => io::Error::other(other),
-    }
+/// Moves this thread into a namespace.
+#[allow(clippy::disallowed_methods)] // here if anywhere
+fn enter(file: &File) -> io::Result<()> {
+    Ok(setns(file, CloneFlags::CLONE_NEWNET)?)
 }
 
 fn on_own_thread<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
