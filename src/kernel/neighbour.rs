@@ -12,6 +12,7 @@ use super::endpoint::Endpoint;
 use super::frame::solicit;
 use super::route::family;
 use super::socket::{KernelError, Reply, Request};
+use super::wait;
 use crate::model::{Family, Mac};
 
 /// How often it is asked who has an address (`PROBE_NUM` of RFC 5227): the kernel itself would ask again after a second
@@ -87,7 +88,7 @@ impl Endpoint {
             }
             let begin = Instant::now();
             while begin.elapsed() < PATIENCE && found.iter().any(Option::is_none) {
-                std::thread::sleep(LOOK_AGAIN);
+                wait::sleep(LOOK_AGAIN);
                 for (one, there) in wanted.iter().zip(&mut found).filter(|(_, there)| there.is_none()) {
                     *there = look(one).and_then(|there| there.mac);
                 }

@@ -1,9 +1,9 @@
 //! Waiting for what the kernel finishes in its own time.
 
-use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::time::{ClockId, ClockNanosleepFlags, clock_nanosleep};
 
 use super::endpoint::Endpoint;
 use super::link;
@@ -31,9 +31,14 @@ pub fn await_ready(endpoint: &Endpoint, wanted: &Readiness) -> Result<Option<Str
         if missing.is_none() || begin.elapsed() > PATIENCE {
             return Ok(missing);
         }
-        thread::sleep(pause);
+        sleep(pause);
         pause = longest.min(pause * 2);
     }
+}
+
+/// Sleeps so long, or less. (The standard library's way panics where a filter of system calls refuses it.)
+pub(super) fn sleep(pause: Duration) {
+    let _ = clock_nanosleep(ClockId::CLOCK_MONOTONIC, ClockNanosleepFlags::empty(), &pause.into());
 }
 
 /// The first thing that is not ready, by one datagram.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::{fs, io};
 
 use super::ownership::Ownership;
-use super::{Store, atomic, each_name_in, names_in, read_optional, remove_optional};
+use super::{Store, each_name_in, names_in, read_optional, remove_optional};
 use crate::error::{Code, Coded, Result};
 use crate::model::{AttachmentKey, IfName};
 use crate::plan::{Pool, Shared, Users};
@@ -66,7 +66,8 @@ impl Store {
         let taken = match self.in_dir(&dir, || self.name_owner(&path, key))? {
             // One of an earlier attachment of the same name.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                self.ownership(key).and_then(|bytes| atomic::replace(&path, &bytes, &self.root, false))
+                remove_optional(&path)?;
+                self.name_owner(&path, key)
             }
             taken => taken,
         };
