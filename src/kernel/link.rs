@@ -18,7 +18,7 @@ use crate::plan::{BridgeLink, Holder, Ifb, Port, Veth};
 /// A veth works with one queue each way whatever it has (`veth_init_queues()` in `drivers/net/veth.c`, Linux ≥ 5.14), but has
 /// as many as the machine may have processors unless it is told otherwise: in `/sys/class/net/LINK/queues` they come and
 /// go, between which the kernel waits for all processors (`netif_set_real_num_tx_queues()`), and what they take of memory
-/// stays. A sixteenth of an ADD with two processors.
+/// stays. With two processors, 3 % of an ADD.
 const ONE_QUEUE: [LinkAttribute; 2] = [LinkAttribute::NumTxQueues(1), LinkAttribute::NumRxQueues(1)];
 
 /// Creates a veth pair: the host side here, the peer inside `netns` under its final name. The peer cannot

@@ -1,9 +1,8 @@
 //! Records: what was done for each attachment.
 
-use std::fs;
-use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
+use std::{fs, io};
 
 use super::{Store, atomic, is_absent, names_in, read_optional, remove_optional};
 use crate::error::{Code, Coded, Error, Result};
