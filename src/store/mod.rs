@@ -31,13 +31,13 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::{env, fs, io};
 
+use nix::libc::O_DIRECTORY;
+use rustix::fs::Dir;
+
 pub(crate) use leases::leased;
 pub use leases::{Picked, RangeFull};
 pub use lock::Lock;
 pub use ownership::Ownership;
-
-use nix::libc::O_DIRECTORY;
-use rustix::fs::Dir;
 
 use crate::error::{Code, Coded, Result};
 

@@ -12,7 +12,7 @@ use crate::plan::Record;
 /// Between container and interface in a file's name: ids do not contain it.
 const AT: char = '@';
 
-/// What most records take, in bytes.
+/// More than most records take, in bytes: nothing is copied while one grows.
 const USUAL_LENGTH: usize = 8192;
 
 /// A text that is written in pieces. Every other piece of a document in JSON is one character (quotes, colons, commas,
