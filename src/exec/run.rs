@@ -324,7 +324,11 @@ impl<'a> Run<'a> {
                 None => return Ok(()),
             },
         };
-        match kernel::remove_link(&self.engine.host, name, index, self.engine.nft.get()) {
+        let remove = match step {
+            Step::Del(Object::Bridge(_) | Object::Holder(_)) => kernel::remove_bridge,
+            _ => kernel::remove_link,
+        };
+        match remove(&self.engine.host, name, index, self.engine.nft.get()) {
             Err(error) if !error.is_absent() => Err(explain(step, &error)),
             _ => Ok(()),
         }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 
+use rtnetlink::MulticastGroup;
 use rtnetlink::sys::protocols::NETLINK_ROUTE;
 use rtnetlink::sys::{AsyncSocket, AsyncSocketExt, TokioSocket};
 use tokio::runtime::Builder;
@@ -12,20 +13,20 @@ use tokio::runtime::Builder;
 use super::socket::Reply;
 use super::transport::{ANSWER, Content, messages};
 
-/// The kernel's notifications of one multicast group, in the namespace in which the socket was opened.
+/// The kernel's notifications of some multicast groups, in the namespace in which the socket was opened.
 pub(super) struct Events {
     socket: TokioSocket,
     heard: VecDeque<Reply>,
 }
 
 impl Events {
-    /// Subscribes to a group (`RTNLGRP_*`). To be called where something [waits](wait).
-    pub(super) fn of(group: u32) -> io::Result<Self> {
+    /// Subscribes to groups. To be called where something [waits](wait).
+    pub(super) fn of(groups: &[MulticastGroup]) -> io::Result<Self> {
         let mut socket = TokioSocket::new(NETLINK_ROUTE)?;
         // Unbound, the socket has port 0, as the kernel's own messages do, and hears none of them
         // (do_one_broadcast() in net/netlink/af_netlink.c).
         socket.socket_mut().bind_auto()?;
-        socket.socket_mut().add_membership(group)?;
+        groups.iter().try_for_each(|group| socket.socket_mut().add_membership(*group as u32))?;
         Ok(Self { socket, heard: VecDeque::new() })
     }
 

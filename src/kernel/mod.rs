@@ -53,7 +53,7 @@ pub use netns::{Netns, NetnsError};
 pub use ping::ping;
 pub use probe::{Lack, probe, probe_bridge_vlans};
 pub use process::leave;
-pub use remove::remove_link;
+pub use remove::{remove_bridge, remove_link};
 pub use rootfs::{Rootfs, Written};
 pub use route::{FibAnswer, LOCAL_TABLE};
 pub(crate) use route::{

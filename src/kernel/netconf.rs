@@ -6,10 +6,11 @@ use rtnetlink::packet_core::NetlinkSerializable;
 use super::attributes::{Attributes, attribute};
 use super::endpoint::Endpoint;
 use super::route::family;
-use super::socket::{Answer, KernelError, Request};
+use super::socket::{Answer, KernelError, Reply, Request};
 use crate::model::Family;
 
-/// `RTM_GETNETCONF` (`include/uapi/linux/rtnetlink.h`).
+/// `RTM_DELNETCONF` and `RTM_GETNETCONF` (`include/uapi/linux/rtnetlink.h`).
+const DEL: u16 = 81;
 const GET: u16 = 82;
 /// `struct netconfmsg`: the family, and three bytes that align what follows.
 const HEADER: usize = 4;
@@ -36,6 +37,15 @@ impl NetlinkSerializable for Question {
         attributes.put(IFINDEX, &ALL.to_ne_bytes());
         buffer.copy_from_slice(&[[self.0, 0, 0, 0].as_slice(), &attributes.into_bytes()].concat());
     }
+}
+
+/// The family for which a link has no settings any more, if that is what the event tells: `/proc/sys/net/*/conf/LINK` is
+/// gone, and so are its addresses and routes of that family (`inetdev_destroy()` in `net/ipv4/devinet.c`,
+/// `addrconf_ifdown()` in `net/ipv6/addrconf.c`).
+pub(super) fn left_by(event: &Reply, index: u32) -> Option<Family> {
+    let of_link = attribute(event.payload.get(HEADER..)?, IFINDEX)? == index.to_ne_bytes();
+    let is_of = |one: &Family| event.payload[0] == u8::from(family(*one));
+    Family::BOTH.into_iter().find(is_of).filter(|_| event.kind == DEL && of_link)
 }
 
 impl Endpoint {

@@ -47,6 +47,27 @@ fn del_does_not_wait_for_the_grace_period(mode: Mode) {
     scene.assert_restored("after DEL");
 }
 
+/// A bridge that goes with its last port is out of the list of links, and all that stood on it is gone, long before the
+/// kernel says by RTM_DELLINK that the bridge is: nobody waits for that.
+#[test]
+fn del_does_not_wait_for_the_grace_period_of_a_bridge() {
+    let scene = Scene::new(Mode::NewBridge);
+    scene.call("ADD").run().result();
+    let (outcome, log) = start(&scene.lab, scene.call("DEL"), &[]).finish_all();
+    outcome.silent();
+    scene.assert_restored("after DEL");
+    let (main, _) = log.lines().next().expect("something was called");
+    let told = |what: &str| {
+        let all = log.lines().filter(|(pid, line)| *pid == main && line.starts_with("recvfrom("));
+        all.filter(|(_, line)| line.contains(what) && !line.contains("ifi_family=AF_BRIDGE")).count()
+    };
+    assert_eq!(
+        (told("RTM_DELLINK"), told("RTM_DELNETCONF")),
+        (1, 2),
+        "the pair is gone; two families have left the bridge"
+    );
+}
+
 /// It goes to the container's namespace to open what it needs there, and is back before it does anything.
 fn it_only_opens_in_the_containers_namespace(mode: Mode) {
     let scene = Scene::new(mode);
