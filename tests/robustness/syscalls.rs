@@ -48,7 +48,7 @@ fn del_does_not_wait_for_the_grace_period(mode: Mode) {
 }
 
 /// A bridge that goes with its last port is out of the list of links, and all that stood on it is gone, long before the
-/// kernel says by RTM_DELLINK that the bridge is: nobody waits for that.
+/// kernel says by `RTM_DELLINK` that the bridge is: nobody waits for that.
 #[test]
 fn del_does_not_wait_for_the_grace_period_of_a_bridge() {
     let scene = Scene::new(Mode::NewBridge);

@@ -10,7 +10,9 @@ use serde_json::Value;
 use super::base::Base;
 use super::filter::{IsolationKey, MasqueradeKey};
 use super::forgiving;
+use super::gateway::GatewayKey;
 use super::link::{BandwidthKey, DefaultRouteKey};
+use super::routes::{HostRoutesKey, ProxyKey, RoutedNetworkKey};
 use crate::error::{Code, Error, Result};
 
 /// Keys that we do not understand, with their values.
@@ -168,72 +170,6 @@ impl TryFrom<Value> for MtuKey {
     }
 }
 
-/// `gateway`: a scheme's name or an object.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(try_from = "Value")]
-#[schemars(with = "NameOrGateway")]
-pub struct GatewayKey(pub GatewayObject);
-
-/// The schema of [`GatewayKey`].
-#[derive(JsonSchema)]
-#[schemars(untagged)]
-#[allow(dead_code)]
-enum NameOrGateway {
-    /// A scheme's name.
-    Name(SchemeKey),
-    /// A scheme with its settings.
-    Object(GatewayObject),
-}
-
-/// The settings of a gateway scheme.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct GatewayObject {
-    /// The scheme; `interconnect` if there is a `network`.
-    pub scheme: Option<SchemeKey>,
-    /// `shared`: the one address, 255.255.255.254 unless given.
-    pub address: Option<String>,
-    /// `interconnect`: the network between host and container, or a list with one of each family.
-    pub network: Option<OneOrMore>,
-    /// `interconnect`: the host's address, the first of the network unless given.
-    pub host: Option<OneOrMore>,
-    /// `interconnect`: the container's address, the second of the network unless given.
-    pub container: Option<OneOrMore>,
-    /// Whatever else was given.
-    #[serde(flatten)]
-    #[schemars(skip)]
-    pub(super) unknown: Unknown,
-}
-
-/// A gateway scheme's name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum SchemeKey {
-    /// `169.254.0.1` and `fe80::1` on each host-side link.
-    LinkLocal,
-    /// `fe80::1` for both families.
-    Inet6,
-    /// One address on one link for all containers.
-    Shared,
-    /// A small network between host and container.
-    Interconnect,
-    /// No gateway.
-    None,
-}
-
-impl TryFrom<Value> for GatewayKey {
-    type Error = String;
-    fn try_from(value: Value) -> Result<Self, String> {
-        let parsed = match value {
-            Value::String(_) => serde_json::from_value(value)
-                .map(|scheme| GatewayObject { scheme: Some(scheme), ..GatewayObject::default() }),
-            Value::Object(_) => serde_json::from_value(value),
-            other => return Err(format!("{other} is neither a scheme's name nor an object")),
-        };
-        parsed.map(Self).map_err(|error| error.to_string())
-    }
-}
-
 /// A text or a list of texts.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "expected a text or a list of texts")]
@@ -251,145 +187,6 @@ impl OneOrMore {
         match self {
             Self::One(text) => std::slice::from_ref(text),
             Self::More(texts) => texts,
-        }
-    }
-}
-
-/// A network routed to the container: its prefix, or an object with the next hop.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(untagged, expecting = "expected a network in CIDR notation, or an object with dst and via")]
-pub enum RoutedNetworkKey {
-    /// The network.
-    Network(String),
-    /// The network and its next hop inside the container.
-    Via {
-        /// The network.
-        dst: String,
-        /// The next hop: an address of the container's.
-        via: Option<String>,
-        /// Whatever else was given.
-        #[serde(flatten)]
-        #[schemars(skip)]
-        unknown: Unknown,
-    },
-}
-
-/// `hostRoutes`.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct HostRoutesKey {
-    /// Routing table number; 254 is `main`.
-    #[serde(default = "main_table", deserialize_with = "forgiving::number")]
-    #[schemars(with = "u32")]
-    pub table: u64,
-    /// Metric; 0 leaves it to the kernel.
-    #[serde(default, deserialize_with = "forgiving::number")]
-    #[schemars(with = "u32")]
-    pub metric: u64,
-    /// Routing protocol number, by which BIRD and FRR select routes.
-    #[serde(default = "own_protocol", deserialize_with = "forgiving::number")]
-    #[schemars(with = "u8")]
-    pub protocol: u64,
-    /// Whether the host answers "unreachable" for addresses of the network that no container has: `true` for the
-    /// subnets of its ranges, or a list of networks.
-    #[serde(default)]
-    pub pool: PoolKey,
-    /// Whether an address may be given out that a routing daemon has learnt to be on another host: so that it moves.
-    #[serde(default)]
-    pub take_over: bool,
-    /// The VRF to which the host's links of containers belong, which must be there; `table` is its table.
-    pub vrf: Option<String>,
-    /// Whatever else was given.
-    #[serde(flatten)]
-    #[schemars(skip)]
-    pub(super) unknown: Unknown,
-}
-
-/// `proxy`: a link's name, `auto`, or an object.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(try_from = "Value")]
-#[schemars(with = "LinkOrProxy")]
-pub struct ProxyKey(pub ProxyObject);
-
-/// The schema of [`ProxyKey`].
-#[derive(JsonSchema)]
-#[schemars(untagged)]
-#[allow(dead_code)]
-enum LinkOrProxy {
-    /// `auto`, or the link's name.
-    Link(String),
-    /// With settings.
-    Object(ProxyObject),
-}
-
-/// The settings of `proxy`.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-pub struct ProxyObject {
-    /// The link on which the host answers; `auto`: that whose network the address is in.
-    #[serde(default = "auto")]
-    pub link: String,
-    /// Whether somebody who has an address already is looked for before it is given out.
-    #[serde(default = "yes")]
-    pub probe: bool,
-    /// Whatever else was given.
-    #[serde(flatten)]
-    #[schemars(skip)]
-    pub(super) unknown: Unknown,
-}
-
-fn auto() -> String {
-    "auto".to_owned()
-}
-
-fn yes() -> bool {
-    true
-}
-
-impl TryFrom<Value> for ProxyKey {
-    type Error = String;
-    fn try_from(value: Value) -> Result<Self, String> {
-        match value {
-            Value::String(link) => Ok(Self(ProxyObject { link, probe: true, unknown: Unknown::new() })),
-            Value::Object(_) => serde_json::from_value(value).map(Self).map_err(|error| error.to_string()),
-            other => Err(format!("{other} is neither \"auto\", nor a link's name, nor an object")),
-        }
-    }
-}
-
-/// `hostRoutes.pool`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(untagged, expecting = "expected true, false or a list of networks in CIDR notation")]
-pub enum PoolKey {
-    /// The subnets of the ranges, or none.
-    Ranges(bool),
-    /// These networks.
-    Networks(Vec<String>),
-}
-
-impl Default for PoolKey {
-    fn default() -> Self {
-        Self::Ranges(false)
-    }
-}
-
-fn main_table() -> u64 {
-    254
-}
-
-fn own_protocol() -> u64 {
-    171
-}
-
-impl Default for HostRoutesKey {
-    fn default() -> Self {
-        Self {
-            table: main_table(),
-            metric: 0,
-            protocol: own_protocol(),
-            pool: PoolKey::default(),
-            take_over: false,
-            vrf: None,
-            unknown: Unknown::new(),
         }
     }
 }

@@ -5,12 +5,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::IpNet;
 use serde_json::Value;
 
-use super::config::{
-    BridgeKey, Config, DnsKey, ForwardingKey, GatewayObject, ModeKey, MtuKey, OneOrMore, PoolKey, ProxyKey,
-    RoutedNetworkKey, SchemeKey,
-};
+use super::config::{BridgeKey, Config, DnsKey, ForwardingKey, ModeKey, MtuKey, OneOrMore};
 use super::filter::{IsolationKey, MasqueradeKey};
+use super::gateway::{GatewayObject, SchemeKey};
 use super::ipam::{IpamKey, invalid};
+use super::routes::{PoolKey, ProxyKey, RoutedNetworkKey};
 use super::runtime::RuntimeConfig;
 use super::unknown;
 use crate::error::{Code, Error, Result};

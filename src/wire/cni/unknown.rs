@@ -5,10 +5,12 @@
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::Value;
 
-use super::config::{BridgeKey, Config, DnsKey, GatewayObject, HostRoutesKey, ProxyObject, RoutedNetworkKey};
+use super::config::{BridgeKey, Config, DnsKey};
 use super::filter::{MasqueradeKey, MasqueradeObject};
+use super::gateway::GatewayObject;
 use super::ipam::{AddressKey, ContainerRouteKey, IpamKey, RangeKey};
 use super::link::BandwidthKey;
+use super::routes::{HostRoutesKey, ProxyObject, RoutedNetworkKey};
 use crate::error::{Code, Error, Result};
 
 /// Refuses the first key of `config` that we do not know.
