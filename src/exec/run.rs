@@ -130,7 +130,7 @@ impl<'a> Run<'a> {
         let mut joined = Vec::new();
         for step in steps {
             let request = self.request(endpoint, step).map_err(|error| refused(&error, step))?;
-            joined.push(requests.last_mut().is_some_and(|before| before.join(&request)));
+            joined.push(requests.last_mut().is_some_and(|before| kernel::join(before, &request)));
             if joined.last() == Some(&false) {
                 requests.push(request);
             }

@@ -5,7 +5,7 @@ use std::os::fd::AsRawFd;
 use rtnetlink::packet_route::RouteNetlinkMessage as Message;
 use rtnetlink::packet_route::link::{
     AfSpecInet, AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InetDevConf, InfoData, InfoKind, InfoVeth, LinkAttribute,
-    LinkExtentMask, LinkFlags, LinkHeader, LinkMessage,
+    LinkExtentMask, LinkFlags, LinkHeader,
 };
 use rtnetlink::{LinkBridge, LinkBridgePort, LinkDummy, LinkMessageBuilder, LinkUnspec, LinkVeth};
 
@@ -83,10 +83,14 @@ pub(crate) fn set_alias(index: u32, alias: &str) -> Request {
     Request::plain(Message::SetLink(LinkUnspec::new_with_index(index).alias(alias).build()))
 }
 
-/// Has `message` set what `other` sets, if that is for the same link, and is nothing that the kernel would do sooner in one
-/// message than in two: `do_setlink()` gives the alias first, and what belongs to IP last. Each message costs a walk along
-/// all IPv6 routes of the namespace while the link is not ready: `netdev_state_change()` ends in `rt6_sync_down_dev()`.
-pub(super) fn join(message: &mut LinkMessage, other: &LinkMessage) -> bool {
+/// Has `request` do what `other` does, too, if both set something of the same link, and it is nothing that the kernel would
+/// do sooner in one message than in two: `do_setlink()` gives the alias first, and what belongs to IP last. Each message
+/// costs a walk along all IPv6 routes of the namespace while the link is not ready: `netdev_state_change()` ends in
+/// `rt6_sync_down_dev()`.
+pub(crate) fn join(request: &mut Request, other: &Request) -> bool {
+    let (Message::SetLink(message), Message::SetLink(other)) = (&mut request.message, &other.message) else {
+        return false;
+    };
     let settles_ip = |attribute: &LinkAttribute| matches!(attribute, LinkAttribute::AfSpecUnspec(_));
     let may_be_first =
         |attribute: &LinkAttribute| settles_ip(attribute) || matches!(attribute, LinkAttribute::IfAlias(_));

@@ -44,8 +44,8 @@ pub use counter::Counters;
 pub use endpoint::Endpoint;
 pub use frame::proclaim;
 pub(crate) use link::{
-    create_bridge, create_holder, create_ifb, create_veth, get as get_link, route_loopback, set_address_generation,
-    set_alias, set_flags, set_mac, set_mtu, set_name, set_port, set_state, set_strict_arp,
+    create_bridge, create_holder, create_ifb, create_veth, get as get_link, join, route_loopback,
+    set_address_generation, set_alias, set_flags, set_mac, set_mtu, set_name, set_port, set_state, set_strict_arp,
 };
 pub use listener::{callers, listener};
 pub(crate) use neighbour::{add_proxy, delete_proxy};

@@ -18,7 +18,6 @@ use rtnetlink::packet_core::{
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::sys::protocols::NETLINK_ROUTE;
 
-use super::link::join as join_links;
 use super::transport::{Content, Transport};
 
 /// So many messages go as one datagram: the answers wait in the socket's buffer (`net.core.rmem_default`, 208 KiB)
@@ -111,19 +110,8 @@ impl From<io::Error> for KernelError {
 /// One message of a batch.
 #[derive(Debug, Clone)]
 pub struct Request<M = RouteNetlinkMessage> {
-    message: M,
+    pub(super) message: M,
     flags: u16,
-}
-
-impl Request {
-    /// Has this message do what `other` does, too, if one message can.
-    #[must_use]
-    pub fn join(&mut self, other: &Self) -> bool {
-        match (&mut self.message, &other.message) {
-            (RouteNetlinkMessage::SetLink(message), RouteNetlinkMessage::SetLink(other)) => join_links(message, other),
-            _ => false,
-        }
-    }
 }
 
 impl<M> Request<M> {
