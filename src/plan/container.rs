@@ -43,7 +43,8 @@ fn quiet_autoconfiguration(builder: &mut Builder<'_>, attachment: &Attachment) {
     let bridged = matches!(attachment.network.mode, Mode::Bridged(_));
     let announces = bridged && !attachment.addresses.is_empty();
     if has_ipv6 {
-        let precautions = [("ndisc_notify", "1", announces), ("accept_ra", "0", bridged)];
+        let has_neighbours = announces && attachment.uses(Family::V6);
+        let precautions = [("ndisc_notify", "1", has_neighbours), ("accept_ra", "0", bridged)];
         for (name, value, _) in precautions.into_iter().filter(|(_, _, wanted)| *wanted) {
             let sysctl = Sysctl::ipv6(Side::Container, link, name, value).precaution(true);
             builder.set(Setting::Sysctl(sysctl));
