@@ -4,14 +4,17 @@ use std::borrow::Cow;
 
 use super::facts::Facts;
 use super::record::Record;
+use super::routed::holder_name;
 use super::ruleset::Element;
-use super::step::{Object, Setting, Side, Step};
+use super::step::{LinkAddress, Object, Setting, Shared, Side, Step};
 
 /// The recorded steps whose effect is missing.
 ///
 /// Plugins that are chained behind us may have changed what is theirs to change (CNI 1.1, CHECK): the MAC
 /// and MTU (`tuning`), sysctls inside the container, the table of a route inside the container (`sbr`). So
 /// none of these counts as drift.
+///
+/// An address of the host that several attachments share is missed by each that has a stake in it, whoever put it there.
 ///
 /// Of an interface that somebody has renamed, the name is missing, and whatever else does not hold but for that.
 #[must_use]
@@ -28,9 +31,23 @@ pub fn drift(record: &Record, facts: &Facts) -> Vec<Step> {
         Step::Add(Object::Route(Side::Container, route)) => route.link != *name,
         _ => false,
     };
-    let is_missing = |step: &&Step| is_checked(step) && !is_others(step) && !holds_loosely(step, &named);
-    let missing = record.steps.iter().filter(is_missing);
+    let is_missing = |step: &Step| is_checked(step) && !is_others(step) && !holds_loosely(step, &named);
+    let found_there: Vec<Step> = record.steps.iter().filter_map(|step| found_there(step, record)).collect();
+    let missing = record.steps.iter().chain(&found_there).filter(|step| is_missing(step));
     renaming.iter().chain(missing).cloned().collect()
+}
+
+/// The step by which another attachment has made what this one found there and took a stake in: an address.
+fn found_there(step: &Step, record: &Record) -> Option<Step> {
+    let Step::Add(Object::Use(Shared::Address(link, net))) = step else { return None };
+    let own = |step: &Step| match step {
+        Step::Add(Object::Address(Side::Host, address)) => address.link == *link && address.net == *net,
+        _ => false,
+    };
+    // As the holder of a shared gateway has it (see `routed`); a bridge's is any other.
+    let host_scope = holder_name().is_ok_and(|holder| holder == *link);
+    let address = LinkAddress { link: link.clone(), net: *net, host_scope };
+    (!record.steps.iter().any(own)).then_some(Step::Add(Object::Address(Side::Host, address)))
 }
 
 /// A recorded step that does not hold, beside what there is in its place.

@@ -64,6 +64,36 @@ fn everything_is_put_right() {
     }
 }
 
+/// An address that the first container's ADD has put on the bridge, or on the link that holds the shared gateway, is the
+/// gateway of all others, too: each misses it, and any of them puts it back as it was.
+#[test]
+fn everybody_misses_a_gateway_that_is_shared() {
+    let shared = with_ranges(&["10.30.0.0/24"], &json!({"gateway": "shared"}));
+    let cases = [
+        (bridged(&["10.30.0.0/24"], &json!({})), "10.30.0.1/24 dev br0"),
+        (shared, "255.255.255.254/32 dev springline0"),
+    ];
+    for (conf, gateway) in cases {
+        let lab = Lab::with_uplink();
+        let containers = ["first", "second"].map(|name| lab.container(name));
+        let attached = containers.each_ref().map(|container| Attached::new(&lab, &conf, container));
+        let whole = lab.host_state();
+        for (container, attached) in containers.iter().zip(&attached) {
+            let check = || lab.cni(Plugin::Routed).check(&conf, &attached.result, container, "eth0");
+            check().silent();
+            lab.host().ip(&format!("address del {gateway}"));
+            check().error().with_code(101).saying(gateway);
+            let (ok, repaired) = springline(&lab, &["check", "--repair", &container.id]);
+            assert!(ok && repaired.contains("repaired"), "{repaired}");
+            check().silent();
+            crate::common::state::assert_unchanged(&whole, &lab.host_state());
+        }
+        for attached in attached {
+            attached.detach();
+        }
+    }
+}
+
 /// Links, addresses, routes and sysctls, on both sides: what is expected stands beside what there is, and is put right.
 #[test]
 fn every_kind_of_drift() {
