@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 use proptest::prelude::*;
 use springline::model::IfName;
-use springline::plan::{self, Facts, Object, Setting, Side, Step, Sysctl};
+use springline::plan::{self, Facts, LinkAddress, Object, Setting, Shared, Side, Step, Sysctl};
 
 use crate::given::{given, thousand};
 use crate::world::{after, record};
@@ -40,8 +40,10 @@ proptest! {
             let Step::Set(setting) = step else { continue };
             let facts = after(&now, given.key(), [&Step::Set(turned(setting))]);
             let drift = plan::drift(&record, &facts);
-            // A link that is down has lost routes, too, and IPv6 addresses.
-            let expected: Vec<Step> = given.steps.iter().filter(|other| *other == step || is_lost_with(other, setting, &facts)).cloned().collect();
+            // A link that is down has lost routes, too, and IPv6 addresses: those that others have put there as well.
+            let others = given.steps.iter().filter_map(shared_address).filter(|address| !given.steps.contains(address));
+            let all = given.steps.iter().cloned().chain(others);
+            let expected: Vec<Step> = all.filter(|other| other == step || is_lost_with(other, setting, &facts)).collect();
             prop_assert_eq!(drift, expected, "with {} turned", step);
         }
     }
@@ -114,6 +116,13 @@ fn goes_with_address(step: &Step, object: &Object, now: &Facts) -> bool {
     let was_last = is_v4(address.net) && on_link == 1;
     side == there
         && (route.src == Some(address.net.addr()) || was_last && route.link == address.link && is_v4(route.dst))
+}
+
+/// The address in which the step takes a stake, if it does.
+fn shared_address(step: &Step) -> Option<Step> {
+    let Step::Add(Object::Use(Shared::Address(link, net))) = step else { return None };
+    let address = LinkAddress { link: link.clone(), net: *net, host_scope: false };
+    Some(Step::Add(Object::Address(Side::Host, address)))
 }
 
 /// Whether the step's effect is gone with a link's being up.
