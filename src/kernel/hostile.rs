@@ -13,7 +13,7 @@ use rtnetlink::packet_route::RouteNetlinkMessage as Message;
 use super::conntrack::Connection;
 use super::socket::Reply;
 use super::transport::{Content, messages};
-use super::{FibAnswer, LinkView, address, counter, netfilter, nft, shape};
+use super::{FibAnswer, LinkView, address, counter, netconf, netfilter, nft, shape};
 use crate::model::IfName;
 
 /// Reads a datagram of rtnetlink in all the ways in which answers are read.
@@ -27,6 +27,7 @@ pub fn rtnetlink(bytes: &[u8]) {
 
 fn read(reply: &Reply) {
     let _ = LinkView::read(reply);
+    let _ = (netconf::left_by(reply, 1), netconf::forwards(Some(Ok(vec![reply.clone()]))));
     let Some(message) = reply.message() else { return };
     if let Ok(link) = IfName::parse("eth0") {
         let _ = address::read(&message, &link);
@@ -68,8 +69,8 @@ mod tests {
     use super::*;
 
     /// Types of answers: `RTM_NEWLINK`, `RTM_NEWADDR`, `RTM_NEWROUTE`, `RTM_NEWNEIGH`, `RTM_NEWRULE`, `RTM_NEWQDISC`,
-    /// `RTM_NEWTFILTER`; and `NLMSG_ERROR`, `NLMSG_DONE`.
-    const OF_ROUTE: [u16; 9] = [16, 20, 24, 28, 32, 36, 44, 2, 3];
+    /// `RTM_NEWTFILTER`, `RTM_NEWNETCONF`, `RTM_DELNETCONF`; and `NLMSG_ERROR`, `NLMSG_DONE`.
+    const OF_ROUTE: [u16; 11] = [16, 20, 24, 28, 32, 36, 44, 80, 81, 2, 3];
     /// Those of nf_tables (subsystem 10): tables, chains, rules, sets, elements; of connection tracking (1); errors.
     const OF_NETFILTER: [u16; 8] = [0x0a00, 0x0a03, 0x0a06, 0x0a09, 0x0a0c, 0x0100, 2, 3];
 

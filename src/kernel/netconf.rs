@@ -59,7 +59,8 @@ impl Endpoint {
     }
 }
 
-fn forwards(answer: Option<Answer>) -> Result<Option<bool>, KernelError> {
+/// Whether a family forwards, by the answer to its question.
+pub(super) fn forwards(answer: Option<Answer>) -> Result<Option<bool>, KernelError> {
     match answer {
         Some(Ok(replies)) => {
             let found = replies.iter().find_map(|reply| attribute(reply.payload.get(HEADER..)?, FORWARDING));
