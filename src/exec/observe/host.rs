@@ -11,6 +11,7 @@ use crate::kernel::{Endpoint, FibAnswer, KernelError, LinkView};
 use crate::model::{Addressing, Attachment, Family, Forwarding, IfName, Mode, Mtu};
 use crate::plan::{self, Facts, FibMatch, Route, Shared, owner_of_alias};
 
+/// Destinations that no route but a default route leads to: "this" network (RFC 1122) and the unassigned
 /// part beside the loopback address (RFC 4291).
 const NOWHERE: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::new(0, 0, 0, 1)), IpAddr::V6(Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 2))];
 
