@@ -41,7 +41,8 @@ pub fn remove_link(endpoint: &Endpoint, name: &IfName, index: u32, nft: Option<&
     remove(endpoint, name, index, nft, &[MulticastGroup::Link])
 }
 
-/// As [`remove_link`] does it, a link that may be a bridge. (Of others, the notifications come one right after the other.)
+/// The same for a link that may be a bridge: it returns once the link is on no list any more and has lost its settings. (Of
+/// other kinds, all notifications come one right after the other, and the last is good enough.)
 pub fn remove_bridge(endpoint: &Endpoint, name: &IfName, index: u32, nft: Option<&Nft>) -> Result<(), KernelError> {
     let told = [MulticastGroup::Link, MulticastGroup::Ipv4Netconf, MulticastGroup::Ipv6Netconf];
     remove(endpoint, name, index, nft, &told)
