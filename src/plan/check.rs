@@ -4,9 +4,8 @@ use std::borrow::Cow;
 
 use super::facts::Facts;
 use super::record::Record;
-use super::routed::holder_name;
 use super::ruleset::Element;
-use super::step::{LinkAddress, Object, Setting, Shared, Side, Step};
+use super::step::{Object, Setting, Side, Step};
 
 /// The recorded steps whose effect is missing.
 ///
@@ -39,15 +38,9 @@ pub fn drift(record: &Record, facts: &Facts) -> Vec<Step> {
 
 /// The step by which another attachment has made what this one found there and took a stake in: an address.
 fn found_there(step: &Step, record: &Record) -> Option<Step> {
-    let Step::Add(Object::Use(Shared::Address(link, net))) = step else { return None };
-    let own = |step: &Step| match step {
-        Step::Add(Object::Address(Side::Host, address)) => address.link == *link && address.net == *net,
-        _ => false,
-    };
-    // As the holder of a shared gateway has it (see `routed`); a bridge's is any other.
-    let host_scope = holder_name().is_ok_and(|holder| holder == *link);
-    let address = LinkAddress { link: link.clone(), net: *net, host_scope };
-    (!record.steps.iter().any(own)).then_some(Step::Add(Object::Address(Side::Host, address)))
+    let Step::Add(Object::Use(shared)) = step else { return None };
+    let made = Step::Add(Object::Address(Side::Host, shared.address()?));
+    (!record.steps.contains(&made)).then_some(made)
 }
 
 /// A recorded step that does not hold, beside what there is in its place.

@@ -116,6 +116,15 @@ pub fn holder_name() -> Result<IfName> {
     IfName::parse("springline0").map_err(|why| Error::new(Code::Internal, why.to_string()))
 }
 
+impl Shared {
+    /// The address that it is, as whoever put it there did so: with scope host on the holder, but not on a bridge.
+    pub(super) fn address(&self) -> Option<LinkAddress> {
+        let Self::Address(link, net) = self else { return None };
+        let host_scope = holder_name().is_ok_and(|holder| holder == *link);
+        Some(LinkAddress { link: link.clone(), net: *net, host_scope })
+    }
+}
+
 /// What the host side's link holds: address, and whether with scope host.
 fn host_addresses(attachment: &Attachment, gateway: &Gateway) -> Vec<(IpNet, bool)> {
     let mut addresses = Vec::new();

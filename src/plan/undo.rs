@@ -5,7 +5,7 @@ use super::link::LinkKind;
 use super::made::{BridgeLink, BridgeVlan, Holder, VlanLink};
 use super::record::Record;
 use super::ruleset::{Element, Field, NetworkChain, NetworkRules, Set, Value};
-use super::step::{Held, LinkAddress, Object, Setting, Shared, Side, Stale, Step, owner_of_alias};
+use super::step::{Held, Object, Setting, Shared, Side, Stale, Step, owner_of_alias};
 use crate::model::{AttachmentKey, IfName, PortMap, Protocol};
 
 /// The steps that remove what `record` and `now` show to be the attachment's. Needs neither the container's
@@ -205,10 +205,7 @@ fn shared_object(shared: &Shared, now: &Facts) -> Option<Object> {
             now.host_link(name).filter(|link| link.is_ours(Holder::ALIAS))?;
             (!has_ports(now, name)).then(|| Object::Holder(Holder { name: name.clone() }))
         }
-        Shared::Address(link, net) => {
-            let address = LinkAddress { link: link.clone(), net: *net, host_scope: false };
-            Some(Object::Address(Side::Host, address))
-        }
+        Shared::Address(..) => shared.address().map(|address| Object::Address(Side::Host, address)),
     }
 }
 
